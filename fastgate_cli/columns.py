@@ -1,0 +1,145 @@
+"""What a column is, and how one value of it reads: exactly in data formats, briefly in a table.
+
+Pure: it never prints and never imports Rich. A style is the name of a Rich style, kept as text.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, tzinfo
+from typing import Any, Literal
+
+from proxy.clock import format_time
+
+Row = Mapping[str, Any]
+# always: in tables and in data; wide: not in a plain table; data: in data and in the view of one object;
+# display: in tables only, worked out from the other fields.
+Shown = Literal["always", "wide", "data", "display"]
+NO_VALUE = "-"
+STATUS_STYLES: Mapping[str, str] = {"active": "green", "disabled": "dim", "expired": "yellow"}
+_METHOD_STYLES: Mapping[str, str] = {"GET": "cyan", "POST": "blue", "DELETE": "red", "PUT": "magenta"}
+_STATUS_CODE_STYLES: Mapping[int, str] = {2: "green", 3: "cyan", 4: "yellow", 5: "red"}
+# C0 and C1 controls and line separators: in a terminal they act, in a table they tear it.
+_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_NAMED_CONTROLS = {"\t": "\\t", "\n": "\\n", "\r": "\\r"}
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One field of a row. The first column of a list is the id that `-o id` prints.
+
+    `text` makes a table's cell from the value and the zone to show times in; `style` names its colour;
+    `value` works out a `display` column. An `elastic` column may be cut to fit the terminal, the others
+    never are. `width` is what a streamed table reserves.
+    """
+
+    name: str
+    title: str = ""
+    shown: Shown = "always"
+    justify: Literal["left", "right"] = "left"
+    elastic: bool = False
+    width: int = 0
+    text: Callable[[Any, tzinfo], str] | None = None
+    style: Callable[[Any], str] | None = None
+    value: Callable[[Row], Any] | None = None
+
+    def value_of(self, row: Row) -> Any:
+        """Return the field's value in a row; None where the row has none."""
+        return self.value(row) if self.value else row.get(self.name)
+
+    def cell_of(self, row: Row, zone: tzinfo, *, full: bool) -> str:
+        """Return the text for a table; `full` gives the exact value rather than the brief one."""
+        value = self.value_of(row)
+        if value is None or value == [] or value == {}:
+            return NO_VALUE
+        brief = self.text is not None and not full
+        return escape_controls(self.text(value, zone) if brief and self.text else format_text(value, zone))
+
+    def style_of(self, row: Row) -> str:
+        """Return the name of the Rich style for the value in a row."""
+        value = self.value_of(row)
+        if value is None or value == [] or value == {}:
+            return "dim"
+        return self.style(value) if self.style else ""
+
+
+def format_plain(value: Any, zone: tzinfo) -> Any:
+    """Return a value as JSON has it: times become RFC 3339 text, at any depth."""
+    if isinstance(value, datetime):
+        return format_time(value, zone)
+    if isinstance(value, Mapping):
+        return {str(name): format_plain(item, zone) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [format_plain(item, zone) for item in value]
+    return value
+
+
+def format_text(value: Any, zone: tzinfo) -> str:
+    """Return a value as one text: nothing for None, JSON for booleans, lists and objects."""
+    plain = format_plain(value, zone)
+    if plain is None:
+        return ""
+    return plain if isinstance(plain, str) else json.dumps(plain, ensure_ascii=False)
+
+
+def escape_controls(text: str) -> str:
+    r"""Return the text with control characters spelled out (`\t`, `\n`, `\x1b`): safe on a terminal."""
+    return _CONTROLS.sub(_spell_control, text)
+
+
+def _spell_control(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    return _NAMED_CONTROLS.get(match[0]) or (f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}")
+
+
+def format_day(moment: datetime, zone: tzinfo) -> str:
+    """Return the date in a zone."""
+    return moment.astimezone(zone).strftime("%Y-%m-%d")
+
+
+def format_minute(moment: datetime, zone: tzinfo) -> str:
+    """Return date and time to the minute in a zone."""
+    return moment.astimezone(zone).strftime("%Y-%m-%d %H:%M")
+
+
+def format_second(moment: datetime, zone: tzinfo) -> str:
+    """Return the time of day to the second in a zone."""
+    return moment.astimezone(zone).strftime("%H:%M:%S")
+
+
+def format_list(values: list[str], _: tzinfo) -> str:
+    """Return the items of a list with commas between them."""
+    return ", ".join(values)
+
+
+def format_flag(flag: bool, _: tzinfo) -> str:
+    """Return yes or no."""
+    return "yes" if flag else "no"
+
+
+def style_status(status: str) -> str:
+    """Return the style of active, disabled or expired."""
+    return STATUS_STYLES.get(status, "")
+
+
+def style_flag(flag: bool) -> str:
+    """Return the style of a yes or no: on is green, off is dim."""
+    return "green" if flag else "dim"
+
+
+def style_method(method: str) -> str:
+    """Return the style of an HTTP method."""
+    return _METHOD_STYLES.get(method, "")
+
+
+def style_status_code(code: int) -> str:
+    """Return the style of an HTTP status code, by its class."""
+    return _STATUS_CODE_STYLES.get(code // 100, "")
+
+
+def style_quiet(_: Any) -> str:
+    """Return the style of what matters less than its neighbours."""
+    return "dim"

@@ -1,0 +1,93 @@
+"""The filters of `fastgate logs`, spelled once for the commands that share them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fastgate_cli.context import Invocation
+from fastgate_cli.options import complete_key_ids, complete_route_ids
+from proxy.clock import parse_moment
+from proxy.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    from proxy.store.logs import LogFilter
+
+SinceOption = Annotated[
+    str | None, typer.Option("--since", metavar="WHEN", help="Not before: 15m, 7d, today, or a time.")
+]
+UntilOption = Annotated[str | None, typer.Option("--until", metavar="WHEN", help="Before: as --since.")]
+KeyOption = Annotated[
+    list[str] | None,
+    typer.Option("--key", metavar="ID", help="With this key. Repeatable.", autocompletion=complete_key_ids),
+]
+SourceOption = Annotated[
+    list[str] | None, typer.Option("--source", metavar="S", help="From this source. Repeatable.")
+]
+RouteOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--route", metavar="ID", help="On this route. Repeatable.", autocompletion=complete_route_ids
+    ),
+]
+MethodOption = Annotated[list[str] | None, typer.Option("--method", metavar="M", help="Repeatable.")]
+PathOption = Annotated[str | None, typer.Option("--path", metavar="GLOB", help="Path, as in '/v1/*'.")]
+StatusOption = Annotated[
+    list[str] | None, typer.Option("--status", metavar="S", help="404, 4xx or 500-599. Repeatable.")
+]
+StreamOption = Annotated[
+    bool | None, typer.Option("--stream/--no-stream", help="Streams only, or all but streams.")
+]
+MinOption = Annotated[
+    int | None, typer.Option("--min-ms", min=0, metavar="N", help="That took N milliseconds or more.")
+]
+ErrorsOption = Annotated[
+    bool, typer.Option("--errors", help="Refused, failed, or with a status of 400 and above.")
+]
+IpOption = Annotated[str | None, typer.Option("--ip", metavar="ADDRESS", help="From this client.")]
+GrepOption = Annotated[
+    str | None,
+    typer.Option("--grep", metavar="TEXT", help="With TEXT in path, target, reason or user agent."),
+]
+
+
+def build_filter(
+    invocation: Invocation,
+    *,
+    since: str | None,
+    until: str | None,
+    key: list[str] | None,
+    source: list[str] | None,
+    route: list[str] | None,
+    method: list[str] | None,
+    path: str | None,
+    status: list[str] | None,
+    stream: bool | None,
+    min_ms: int | None,
+    errors: bool,
+    ip: str | None,
+    grep: str | None,
+) -> LogFilter:
+    """Return the filter that the options mean. Raises `InvalidInputError` for times that are none."""
+    from proxy.store.logs import LogFilter
+
+    zone, now = invocation.settings.app.timezone, invocation.now
+    moments = [text and parse_moment(text, now=now, zone=zone) for text in (since, until)]
+    if moments[0] and moments[1] and moments[0] >= moments[1]:
+        raise InvalidInputError("--since is not before --until", hint="nothing can lie between them")
+    return LogFilter(
+        since=moments[0] or None,
+        until=moments[1] or None,
+        keys=tuple(key or ()),
+        sources=tuple(source or ()),
+        routes=tuple(route or ()),
+        methods=tuple(method or ()),
+        path_glob=path,
+        status=tuple(status or ()),
+        stream=stream,
+        min_ms=min_ms,
+        errors=errors,
+        ip=ip,
+        grep=grep,
+    )

@@ -1,0 +1,107 @@
+"""`fastgate routes`: which requests go to which backend."""
+
+from __future__ import annotations
+
+import typer
+
+from fastgate_cli.commands.route_creation import COLUMNS, add_route, describe_target, mask_route
+from fastgate_cli.context import invocation_of
+from fastgate_cli.options import (
+    DryRunOption,
+    FieldsOption,
+    JsonOption,
+    OutputOption,
+    RouteIds,
+    YesOption,
+    confirm_or_exit,
+    note_dry_run,
+)
+from fastgate_cli.output import print_each, print_rows
+
+app = typer.Typer(
+    help="""
+    Routes: which requests go to which backend, and what is changed on the way.
+
+    Examples:
+      fastgate routes add --match '/v1/*' --to http://127.0.0.1:8000
+      fastgate routes list
+      fastgate routes delete rt_01jd2m5n8r9xq4t7w0z3v6b1ca
+    """
+)
+app.command("add")(add_route)
+_EMPTY = "no routes; fastgate routes add --match '/v1/*' --to http://127.0.0.1:8000"
+
+
+@app.command("list")
+def list_routes(
+    ctx: typer.Context,
+    output: OutputOption = None,
+    as_json: JsonOption = False,
+    fields: FieldsOption = None,
+) -> None:
+    """List the routes, in the order of their priority.
+
+    Examples:
+      fastgate routes list
+      fastgate routes list -o wide
+      fastgate routes list --json
+    """
+    from proxy.store.routes import list_routes
+
+    invocation = invocation_of(ctx)
+    options = invocation.read_output(output, as_json=as_json, fields=fields, columns=COLUMNS)
+    with invocation.reading() as database:
+        print_rows(map(mask_route, list_routes(database)), COLUMNS, options, empty=_EMPTY)
+
+
+@app.command("show")
+def show_routes(
+    ctx: typer.Context,
+    refs: RouteIds,
+    output: OutputOption = None,
+    as_json: JsonOption = False,
+    fields: FieldsOption = None,
+) -> None:
+    """Show everything about routes. Secrets in headers are masked; references are shown as written.
+
+    Examples:
+      fastgate routes show ollama
+      fastgate routes show rt_01jd2m5n8r9xq4t7w0z3v6b1ca --json
+    """
+    from proxy.store.routes import get_route
+
+    invocation = invocation_of(ctx)
+    options = invocation.read_output(output, as_json=as_json, fields=fields, columns=COLUMNS)
+    with invocation.reading() as database:
+        rows = [mask_route(get_route(database, ref)) for ref in refs]
+    print_each(rows, COLUMNS, options, single=len(refs) == 1)
+
+
+@app.command("delete")
+def delete_routes(
+    ctx: typer.Context,
+    refs: RouteIds,
+    yes: YesOption = False,
+    dry_run: DryRunOption = False,
+    output: OutputOption = None,
+    as_json: JsonOption = False,
+    fields: FieldsOption = None,
+) -> None:
+    """Delete routes for good. Requests that are under way on them finish.
+
+    Examples:
+      fastgate routes delete ollama
+      fastgate routes delete rt_01jd2m5n8r9xq4t7w0z3v6b1ca -y
+    """
+    from proxy.store.routes import delete_routes, get_route
+
+    invocation = invocation_of(ctx)
+    options = invocation.read_output(output, as_json=as_json, fields=fields, columns=COLUMNS)
+    with invocation.reading() as database:
+        known = [get_route(database, ref) for ref in refs]
+    named = ", ".join(f"{row['route_name']} ({row['match_path']} to {describe_target(row)})" for row in known)
+    confirm_or_exit(f"delete {named}", yes=yes or dry_run)
+    with invocation.writing(dry_run=dry_run) as database:
+        rows = delete_routes(database, refs)
+    print_each([mask_route(row) for row in rows], COLUMNS, options, single=len(refs) == 1)
+    note_dry_run(dry_run)

@@ -1,0 +1,160 @@
+"""Tables, sheets and panels for people, drawn with Rich. Imported only when something is drawn.
+
+Widths are worked out here, because an id has to stay whole: elastic columns give way, the others never do.
+Every text is made a `Text`, so that nothing in the data is taken for markup.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import tzinfo
+
+from rich.box import ROUNDED
+from rich.cells import cell_len
+from rich.console import Console, Group
+from rich.padding import Padding
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from fastgate_cli.columns import NO_VALUE, Column, Row, escape_controls, format_text
+from fastgate_cli.output import colour_wanted
+
+GAP = 2
+ELASTIC_WIDTH_MIN = 8
+_PANEL_EDGES = 6
+_UNLIMITED_WIDTH = 100_000
+_TITLE_STYLE = "bold dim"
+
+
+def draw_table(rows: Sequence[Row], columns: Sequence[Column], zone: tzinfo, *, wide: bool) -> None:
+    """Draw a list; `wide` and a pipe get every text in full, a terminal what fits it."""
+    cells = [[column.cell_of(row, zone, full=wide) for column in columns] for row in rows]
+    titles = [_title_of(column) for column in columns]
+    natural = [max(map(cell_len, texts)) for texts in zip(titles, *cells, strict=True)]
+    widths = natural if wide else fit_widths(natural, columns, _line_width())
+    table = _new_table(columns, widths, show_header=True)
+    for row, texts in zip(rows, cells, strict=True):
+        table.add_row(*_style_cells(row, texts, columns))
+    _print(table, _sum_width(widths))
+
+
+def draw_stream(rows: Iterable[Row], columns: Sequence[Column], zone: tzinfo, *, wide: bool) -> None:
+    """Draw rows as they come: each is a line of its own, at widths that are fixed from the start."""
+    available = _line_width()
+    natural = [_stream_width(column, available) for column in columns]
+    widths = fit_widths(natural, columns, available)
+    width = _sum_width(widths)
+    _print(_new_table(columns, widths, show_header=True), width)
+    for row in rows:
+        line = _new_table(columns, widths, show_header=False)
+        texts = [column.cell_of(row, zone, full=wide) for column in columns]
+        line.add_row(*_style_cells(row, texts, columns))
+        _print(line, width)
+
+
+def draw_object(row: Row, columns: Sequence[Column], zone: tzinfo) -> None:
+    """Draw one object as a sheet: the names of its fields, and the values in full."""
+    sheet = Table.grid(padding=(0, GAP))
+    sheet.add_column(style="dim", no_wrap=True)
+    sheet.add_column(overflow="fold")
+    for column in columns:
+        sheet.add_row(Text(column.name), _spell_value(column, row, zone))
+    _print(sheet, _line_width())
+
+
+def draw_secret(title: str, secret: str, facts: Mapping[str, str], remark: str) -> None:
+    """Draw a panel around a secret that is shown this once; it is never wrapped, so it can be copied."""
+    sheet = Table.grid(padding=(0, GAP))
+    sheet.add_column(style="dim", no_wrap=True)
+    sheet.add_column(overflow="fold")
+    for name, fact in facts.items():
+        sheet.add_row(Text(name), Text(escape_controls(fact)))
+    line = Text(secret, style="bold green", no_wrap=True)
+    body = Group(line, Text(), sheet, Text(), Text(remark, style="yellow"))
+    width = max(cell_len(secret), cell_len(remark)) + _PANEL_EDGES
+    panel = Panel(
+        Padding(body, (0, 1)), title=title, title_align="left", border_style="green", box=ROUNDED, width=width
+    )
+    _print(panel, width)
+
+
+def fit_widths(natural: Sequence[int], columns: Sequence[Column], available: int) -> list[int]:
+    """Return the widths at which the columns fit a line: the widest elastic one gives way first.
+
+    Columns that are not elastic keep their width, even where the line then does not fit.
+    """
+    widths = list(natural)
+    while _sum_width(widths) > available:
+        shrinkable = [
+            index
+            for index, column in enumerate(columns)
+            if column.elastic and widths[index] > ELASTIC_WIDTH_MIN
+        ]
+        if not shrinkable:
+            break
+        widths[max(shrinkable, key=widths.__getitem__)] -= 1
+    return widths
+
+
+def _sum_width(widths: Sequence[int]) -> int:
+    return sum(widths) + GAP * (len(widths) - 1)
+
+
+def _stream_width(column: Column, available: int) -> int:
+    return max(len(_title_of(column)), column.width or (available if column.elastic else 0))
+
+
+def _title_of(column: Column) -> str:
+    return (column.title or column.name.replace("_", " ")).upper()
+
+
+def _new_table(columns: Sequence[Column], widths: Sequence[int], *, show_header: bool) -> Table:
+    padding = (0, GAP, 0, 0)
+    table = Table(
+        box=None, padding=padding, pad_edge=False, show_header=show_header, header_style=_TITLE_STYLE
+    )
+    for column, width in zip(columns, widths, strict=True):
+        title = Text(_title_of(column))
+        table.add_column(title, justify=column.justify, width=width, no_wrap=True, overflow="ellipsis")
+    return table
+
+
+def _style_cells(row: Row, texts: Sequence[str], columns: Sequence[Column]) -> list[Text]:
+    return [Text(text, column.style_of(row)) for text, column in zip(texts, columns, strict=True)]
+
+
+def _spell_value(column: Column, row: Row, zone: tzinfo) -> Text:
+    value = column.value_of(row)
+    if value in (None, "", [], {}):
+        return Text(NO_VALUE, "dim")
+    if isinstance(value, Mapping):
+        items = [f"{name}: {format_text(item, zone) or '(any)'}" for name, item in value.items()]
+        return Text("\n".join(map(escape_controls, items)))
+    if isinstance(value, list):
+        return Text("\n".join(escape_controls(format_text(item, zone)) for item in value))
+    return Text(escape_controls(format_text(value, zone)), column.style_of(row))
+
+
+def _line_width() -> int:
+    if sys.stdout.isatty() or os.environ.get("COLUMNS", "").isdigit():
+        return shutil.get_terminal_size().columns
+    return _UNLIMITED_WIDTH
+
+
+def _print(drawing: Table | Panel, width: int) -> None:
+    coloured = colour_wanted(sys.stdout)
+    console = Console(
+        file=sys.stdout,
+        width=min(width, _UNLIMITED_WIDTH),
+        height=25,
+        force_terminal=coloured,
+        no_color=not coloured,
+        highlight=False,
+        markup=False,
+        emoji=False,
+    )
+    console.print(drawing, crop=False)

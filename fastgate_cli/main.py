@@ -1,0 +1,124 @@
+"""The `fastgate` command: its global options, the table of its commands, and how every run of it ends.
+
+Nothing heavy is imported here: a command's module is imported when the command is called.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, ClassVar
+
+import typer
+
+from fastgate_cli.coercion import lighten_parameters
+from fastgate_cli.context import Invocation
+from fastgate_cli.failures import BROKEN_PIPE, INTERRUPTED, report_failure, wants_json
+from fastgate_cli.groups import CommandPlace, LazyGroup, build_group
+from proxy import __version__
+
+PROGRAM = "fastgate"
+_COMPLETION_VARIABLE = "_FASTGATE_COMPLETE"
+_HOME = "fastgate_cli.commands"
+
+
+class FastGateGroup(LazyGroup):
+    """The commands of FastGate."""
+
+    places: ClassVar[Mapping[str, CommandPlace]] = {
+        "init": CommandPlace(f"{_HOME}.init:init", "Write fastgate.yaml and create the database."),
+        "quickstart": CommandPlace(
+            f"{_HOME}.quickstart:quickstart", "Try it: backend, route, key and gateway."
+        ),
+        "serve": CommandPlace(f"{_HOME}.serve:serve", "Run the gateway."),
+        "keys": CommandPlace(f"{_HOME}.keys:app", "API keys: who may use the gateway."),
+        "routes": CommandPlace(f"{_HOME}.routes:app", "Routes: which requests go to which backend."),
+        "logs": CommandPlace(f"{_HOME}.logs:app", "The audit trail: every request, past and present."),
+        "db": CommandPlace(f"{_HOME}.db:app", "The database: its state and its migrations."),
+        "mock": CommandPlace(f"{_HOME}.mock:mock", "Run a demo backend that speaks OpenAI and Anthropic."),
+    }
+
+
+app = typer.Typer(
+    cls=FastGateGroup, rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]}
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"{PROGRAM} {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def start(
+    ctx: typer.Context,
+    config: Annotated[
+        Path | None, typer.Option("-c", "--config", metavar="FILE", help="The configuration file to use.")
+    ] = None,
+    version: Annotated[  # noqa: ARG001
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """API keys, routes and a complete audit trail in front of any HTTP backend.
+
+    Examples:
+      fastgate quickstart                                           try everything at once
+      fastgate keys create                                          a key, shown once
+      fastgate routes add --match '/v1/*' --to http://127.0.0.1:8000
+      fastgate serve                                                run the gateway
+      fastgate logs tail                                            watch the requests
+    """
+    ctx.find_root().obj = Invocation(config)
+
+
+def run() -> None:
+    """Run the command line of this process and exit: the console script."""
+    # A closed stream swallows what it is given, and a name that is not UTF-8 does not break its printing.
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name) or Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
+        stream.reconfigure(errors="backslashreplace")
+        setattr(sys, name, stream)
+    sys.exit(run_command(sys.argv[1:]))
+
+
+def run_command(arguments: Sequence[str]) -> int:
+    """Run one command line and return its exit code; every error has been told on stderr."""
+    try:
+        code = _invoke(list(arguments))
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        _silence_stdout()
+        return BROKEN_PIPE
+    except (KeyboardInterrupt, typer.Abort):
+        print(file=sys.stderr)  # noqa: T201
+        return INTERRUPTED
+    except Exception as error:  # noqa: BLE001
+        if isinstance(error, OSError):
+            _silence_stdout()
+        return report_failure(error, as_json=wants_json(arguments), environ=os.environ)
+
+
+def _invoke(arguments: list[str]) -> int:
+    group = build_group(app, PROGRAM)
+    completing = _COMPLETION_VARIABLE in os.environ
+    if completing or not arguments or arguments[0].startswith("-"):
+        # `--install-completion` and the shells' own classes: only where a global option can stand.
+        group.params += typer.main.get_install_completion_arguments()
+        lighten_parameters(group.params)
+    if completing:
+        group.main(prog_name=PROGRAM)  # answers the shell and exits
+    try:
+        with group.make_context(PROGRAM, arguments) as ctx:
+            group.invoke(ctx)
+    except typer.Exit as leaving:
+        return leaving.exit_code
+    return 0
+
+
+def _silence_stdout() -> None:
+    # The reader has gone, or the disk is full. What is still buffered would fail again at the very end.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,47 @@
+"""The application log: what the gateway says of itself, as text for people or JSON for programs.
+
+It goes to standard error. Requests are not logged here: they are rows. No message holds a secret.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from datetime import datetime, tzinfo
+
+import msgspec
+
+from proxy.clock import format_time
+
+
+class TextFormatter(logging.Formatter):
+    """One line: time, level, message; a traceback follows on lines of its own."""
+
+    def __init__(self, zone: tzinfo) -> None:
+        super().__init__("%(asctime)s %(levelname)-7s %(message)s")
+        self._zone = zone
+
+    def formatTime(self, record: logging.LogRecord, _datefmt: str | None = None) -> str:  # noqa: N802
+        return format_time(datetime.fromtimestamp(record.created, self._zone), self._zone)
+
+
+class JsonFormatter(TextFormatter):
+    """One JSON object a line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = {"time": self.formatTime(record), "level": record.levelname, "logger": record.name}
+        line["message"] = record.getMessage()
+        if record.exc_info:
+            line["traceback"] = self.formatException(record.exc_info)
+        return msgspec.json.encode(line).decode()
+
+
+def configure_logging(level: str, style: str, zone: tzinfo) -> None:
+    """Send every log line of this process to standard error; `style` is text or json."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonFormatter(zone) if style == "json" else TextFormatter(zone))
+    logging.basicConfig(level=level, handlers=[handler], force=True)
+    # Hypercorn announces its addresses at INFO; httpcore traces every read at DEBUG.
+    logging.getLogger("hypercorn").setLevel(logging.WARNING)
+    for chatty in ("httpcore", "httpx", "asyncio"):
+        logging.getLogger(chatty).setLevel(logging.INFO)

@@ -1,0 +1,127 @@
+"""The recorder as a process of its own, and the gateway's side of it.
+
+A process and not a thread: building and writing rows holds the interpreter for milliseconds at a time, and
+a stream would wait for it. The two share nothing but the journal's folder. The recorder's standard input is
+its leash: when the gateway closes it, or dies, the recorder records what is left and ends.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import select
+import subprocess
+import sys
+import threading
+from datetime import timedelta, timezone, tzinfo
+from pathlib import Path
+from typing import Self
+
+from proxy.applog import configure_logging
+from proxy.audit.journal import claim_journal
+from proxy.audit.recorder import Recorder
+from proxy.settings import Settings, database_path
+from proxy.store.database import open_database
+
+RESTART_SECONDS = (0.1, 1.0, 5.0)
+_log = logging.getLogger(__name__)
+
+
+class RecorderProcess:
+    """Runs the recorder of a configuration, and runs it again should it die.
+
+    It holds the claim on the journal, so that no two gateways ever record the same one. Raises
+    `ConflictError` if another has it.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._claim = claim_journal(settings.audit.directory)
+        self._arguments = json.dumps(
+            {
+                "directory": str(settings.audit.directory),
+                "database": str(database_path(settings)),
+                "level": settings.logging.level,
+                "format": settings.logging.format,
+                "utc_offset_seconds": _offset_seconds(settings.app.timezone),
+            }
+        )
+        self._stopping = threading.Event()
+        self._process = self._spawn()
+        self._thread = threading.Thread(target=self._keep_running, name="recorder-watch", daemon=True)
+        self._thread.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    @property
+    def pid(self) -> int:
+        """Return the recorder's process id."""
+        return self._process.pid
+
+    def stop(self) -> None:
+        """Let the recorder record what is left, and return when it has."""
+        self._stopping.set()
+        self._release()
+        self._thread.join()
+        os.close(self._claim)
+
+    def _spawn(self) -> subprocess.Popen[bytes]:
+        # The recorder inherits the claim: as long as one lives, nobody else records this journal.
+        return subprocess.Popen(  # noqa: S603
+            [sys.executable, "-m", __name__, self._arguments],
+            stdin=subprocess.PIPE,
+            pass_fds=[self._claim],
+            start_new_session=True,  # Ctrl-C in a terminal is for the gateway, which then lets go of it
+        )
+
+    def _release(self) -> None:
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+
+    def _keep_running(self) -> None:
+        deaths = 0
+        while True:
+            code = self._process.wait()
+            if code == 0 and self._stopping.is_set():
+                return
+            _log.error("the recorder ended with %d; rows wait in the journal until it runs again", code)
+            if self._stopping.wait(RESTART_SECONDS[min(deaths, len(RESTART_SECONDS) - 1)]) and deaths:
+                return
+            deaths += 1
+            self._process = self._spawn()
+            if self._stopping.is_set():
+                self._release()
+
+
+def _offset_seconds(zone: tzinfo) -> float:
+    offset = zone.utcoffset(None)
+    return offset.total_seconds() if offset is not None else 0.0
+
+
+class Leash:
+    """The recorder's side: an event that is set when standard input ends."""
+
+    def wait(self, seconds: float) -> bool:
+        """Return True as soon as the gateway has let go or is gone, False after `seconds`."""
+        ready, _, _ = select.select([sys.stdin], [], [], seconds)
+        return bool(ready)
+
+
+def main() -> None:
+    """Record until standard input ends."""
+    arguments = json.loads(sys.argv[1])
+    zone = timezone(timedelta(seconds=arguments["utc_offset_seconds"]))
+    configure_logging(arguments["level"], arguments["format"], zone)
+    database = Path(arguments["database"])
+    recorder = Recorder(
+        Path(arguments["directory"]), lambda: open_database(database, create=False, durable=True)
+    )
+    recorder.run(Leash())
+
+
+if __name__ == "__main__":
+    main()

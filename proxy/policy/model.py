@@ -1,0 +1,62 @@
+"""The plain data that policy works on. Frozen, so that a snapshot of it can be shared and swapped whole.
+
+A header is a pair of bytes, its name in lower case. A time is microseconds since the epoch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+HeaderPairs = Sequence[tuple[bytes, bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class RequestHead:
+    """A request without its body, as it came: `path` and `query` are raw bytes, never decoded."""
+
+    method: str
+    path: bytes
+    query: bytes = field(repr=False)  # may hold a credential, as headers do
+    headers: HeaderPairs = field(repr=False)
+    peer: str = ""
+    http_version: str = "1.1"
+    scheme: str = "http"
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """What policy knows of a key. `digest` is `sha256:<hex>` of the secret, which nobody keeps."""
+
+    key_id: str
+    digest: str
+    source_path: str = "default"
+    permissions: tuple[str, ...] = ()
+    is_active: bool = True
+    expires_at_us: int | None = None
+    rate_limit: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One rule of the route table, with names, defaults and order as the contract's table has them.
+
+    `target_host` is `host[:port]`; `target_path` empty means "the request's own path". The values in
+    `add_headers` may be references (`${env:NAME}`, `${file:PATH}`) until the snapshot resolves them.
+    """
+
+    route_id: str
+    route_name: str
+    match_path: str
+    target_host: str
+    target_path: str = ""
+    target_protocol: str = "http"
+    match_methods: frozenset[str] = frozenset()  # empty: any method
+    match_headers: tuple[tuple[str, str | None], ...] = ()  # value None: the header is present
+    strip_path_prefix: bool = False
+    add_headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    remove_headers: frozenset[str] = frozenset()
+    timeout_seconds: float | None = None  # None: `proxy.timeout`
+    is_active: bool = True
+    priority: int = 100
+    created_at_us: int = 0

@@ -1,0 +1,120 @@
+"""ASGI as the relay meets it: the types, a request's head, its body as a stream, and who has left.
+
+ASGI 3.0 (https://asgi.readthedocs.io/en/latest/specs/www.html). Nothing is decoded on the way: the path is
+`raw_path`, headers are pairs of bytes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from typing import Any
+
+import httpx
+
+from proxy.audit.exchange import Exchange
+from proxy.policy.model import HeaderPairs, RequestHead
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+WATCH_DELAY_SECONDS = 0.05
+
+
+class ClientGoneError(Exception):
+    """The client has closed its connection."""
+
+
+class BodyTooLargeError(Exception):
+    """The request body has grown over `proxy.max_body_size`."""
+
+
+def read_head(scope: Scope) -> RequestHead:
+    """Return the head of the request that an ASGI scope describes."""
+    client = scope.get("client")
+    return RequestHead(
+        method=scope["method"],
+        path=scope["raw_path"],
+        query=scope["query_string"],
+        headers=scope["headers"],
+        peer=client[0] if client else "",
+        http_version=scope["http_version"],
+        scheme=scope["scheme"],
+    )
+
+
+def find_framing(headers: HeaderPairs) -> tuple[bytes, bytes] | None:
+    """Return the header that frames the body (RFC 9112 section 6), or None if there is no body."""
+    for pair in headers:
+        if pair[0] == b"content-length":
+            return pair if pair[1] != b"0" else None
+        if pair[0] == b"transfer-encoding":
+            return pair
+    return None
+
+
+class RequestBody(httpx.AsyncByteStream):
+    """The client's body, handed on piece by piece as it comes; at most one piece is held at a time."""
+
+    def __init__(
+        self, receive: Receive, exchange: Exchange, bytes_max: int, on_complete: Callable[[], None]
+    ) -> None:
+        self._receive = receive
+        self._exchange = exchange
+        self._bytes_max = bytes_max
+        self._on_complete = on_complete
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        more = True
+        while more:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                raise ClientGoneError
+            more = message.get("more_body", False)
+            if data := message.get("body", b""):
+                self._exchange.take_request_bytes(data)
+                if self._exchange.request_size > self._bytes_max:
+                    raise BodyTooLargeError
+                yield data
+        self._on_complete()
+
+
+class ClientWatch:
+    """Cancels the task that serves a request when its client leaves.
+
+    It reads from `receive`, so it is started only once the body has been read, and it has to be stopped
+    before the response is finished: a server reports a finished exchange as a disconnect too. It begins to
+    read only after a moment: most plain requests are over by then, and a task for each would cost them more
+    than deciding does.
+    """
+
+    def __init__(self, receive: Receive) -> None:
+        self.client_is_gone = False
+        self._receive = receive
+        self._serving = asyncio.current_task()
+        self._delayed: asyncio.TimerHandle | None = None
+        self._watching: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to watch, `WATCH_DELAY_SECONDS` from now."""
+        self._delayed = asyncio.get_running_loop().call_later(WATCH_DELAY_SECONDS, self._begin)
+
+    def stop(self) -> None:
+        """Watch no longer."""
+        if self._watching is not None:
+            self._watching.cancel()
+        elif self._delayed is not None:
+            self._delayed.cancel()
+
+    def _begin(self) -> None:
+        self._watching = asyncio.create_task(self._watch())
+
+    async def _watch(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        self.client_is_gone = True
+        if self._serving is not None:
+            self._serving.cancel()

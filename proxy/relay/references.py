@@ -1,0 +1,52 @@
+"""References in a route's header values: `${env:NAME}` and `${file:PATH}` become what they stand for.
+
+Only the reference is kept in the database. What it stands for lives in memory, in the snapshot, and appears
+in no message: an error names the reference.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from proxy.errors import InvalidInputError
+from proxy.policy.model import Route
+
+FILE_BYTES_MAX = 16 * 1024
+_REFERENCE = re.compile(r"\$\{(env|file):([^{}]+)\}")
+_HEADER_VALUE = re.compile(r"[\t -~\x80-\xff]*")
+
+
+def resolve_headers(route: Route, environ: Mapping[str, str], folder: Path) -> Route:
+    """Return the route with every reference in its added headers resolved.
+
+    Relative paths are relative to `folder`. Raises `InvalidInputError` for a reference to nothing, and for a
+    value that no header can have.
+    """
+    resolved = tuple((name, resolve_value(value, environ, folder)) for name, value in route.add_headers)
+    return replace(route, add_headers=resolved)
+
+
+def resolve_value(text: str, environ: Mapping[str, str], folder: Path) -> str:
+    """Return a header value with its references replaced."""
+
+    def look_up(match: re.Match[str]) -> str:
+        kind, name = match.groups()
+        value = environ.get(name) if kind == "env" else _read_file(folder / name)
+        if value is None:
+            raise InvalidInputError(f"{match[0]} stands for nothing", hint="set it, then restart the gateway")
+        if not _HEADER_VALUE.fullmatch(value):
+            raise InvalidInputError(f"{match[0]} stands for something that no header can hold")
+        return value
+
+    return _REFERENCE.sub(look_up, text)
+
+
+def _read_file(path: Path) -> str | None:
+    try:
+        with path.open(encoding="latin-1") as file:
+            return file.read(FILE_BYTES_MAX).strip()
+    except OSError:
+        return None

@@ -1,0 +1,47 @@
+"""The answers that the gateway makes itself, in the shape that OpenAI's clients understand.
+
+`{"error": {"message", "type", "code", "request_id"}}`. A message is fixed text: nothing that the client sent
+comes back in it.
+"""
+
+from __future__ import annotations
+
+import time
+from email.utils import formatdate
+
+import msgspec
+
+from proxy.relay.asgi import Send
+
+TOO_LARGE = (413, "body_too_large", "the request body is larger than this gateway takes")
+NOT_RECORDED = (503, "overloaded", "the gateway cannot record requests at the moment")
+INTERNAL = (500, "internal_error", "the gateway failed; its operator can find the cause by the request id")
+
+_TYPES = {
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    429: "rate_limit_error",
+}
+_CHALLENGE = (b"www-authenticate", b'Bearer realm="fastgate"')
+
+
+async def send_error(send: Send, status: int, body: bytes, own_headers: list[tuple[bytes, bytes]]) -> None:
+    """Send a whole error response, with a body that `build_error` made."""
+    headers = [
+        (b"date", formatdate(time.time(), usegmt=True).encode()),
+        (b"content-type", b"application/json"),
+        (b"content-length", b"%d" % len(body)),
+        *own_headers,
+    ]
+    if status == 401:
+        headers.append(_CHALLENGE)
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+def build_error(status: int, code: str, message: str, request_id: str) -> bytes:
+    """Return the JSON body of an error."""
+    kind = _TYPES.get(status, "invalid_request_error" if status < 500 else "server_error")
+    error = {"message": message, "type": kind, "code": code, "request_id": request_id}
+    return msgspec.json.encode({"error": error})

@@ -1,0 +1,104 @@
+"""Keeps the snapshot of keys and routes up to date, from a thread of its own.
+
+The hot path reads `current`, an attribute that is replaced whole. The thread looks at the database's
+revision a few times a second and builds a new snapshot only when it has moved. A database that cannot be
+read leaves the last snapshot in force: traffic never depends on it.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from proxy.errors import DatabaseError, InvalidInputError
+from proxy.policy.decide import KeyEntry, Snapshot
+from proxy.policy.model import ApiKey, Route
+from proxy.policy.permissions import compile_permissions
+from proxy.policy.routing import build_route_table, compile_route
+from proxy.relay.references import resolve_headers
+from proxy.store.database import Database
+from proxy.store.keys import load_keys
+from proxy.store.routes import load_routes
+from proxy.store.state import read_revision
+
+POLL_SECONDS = 0.25
+_log = logging.getLogger(__name__)
+
+
+class SnapshotSource:
+    """Owns the current snapshot. `start` loads the first one and keeps watching until `stop`."""
+
+    def __init__(
+        self,
+        open_database: Callable[[], Database],
+        *,
+        strip_headers: tuple[str, ...] = (),
+        environ: Mapping[str, str],
+        folder: Path,
+    ) -> None:
+        self.current = Snapshot()
+        self._open_database = open_database
+        self._strip_headers = strip_headers
+        self._environ = environ
+        self._folder = folder
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="snapshot", daemon=True)
+
+    def start(self) -> None:
+        """Load the first snapshot, or raise `DatabaseError`; then follow the database."""
+        with self._open_database() as database:
+            self.refresh(database)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop following; returns when the thread has closed its connection."""
+        self._stopping.set()
+        self._thread.join()
+
+    def refresh(self, database: Database) -> None:
+        """Replace the snapshot if the revision has moved."""
+        # Read before the rows: what changes in between is then loaded again, never missed.
+        revision = read_revision(database)
+        if revision != self.current.revision:
+            self.current = self._build(revision, load_keys(database), *load_routes(database))
+            _log.info(
+                "revision %d: %d keys, %d routes", revision, len(self.current.keys), self.current.routes.size
+            )
+
+    def _watch(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                with self._open_database() as database:
+                    while not self._stopping.wait(POLL_SECONDS):
+                        self.refresh(database)
+            except DatabaseError as error:
+                _log.warning("keys and routes stay as they were: %s", error)
+                self._stopping.wait(POLL_SECONDS)
+
+    def _build(
+        self, revision: int, keys: tuple[ApiKey, ...], routes: tuple[Route, ...], problems: tuple[str, ...]
+    ) -> Snapshot:
+        for problem in problems:
+            _log.error("%s", problem)
+        entries = {key.digest: entry for key in keys if (entry := _compile_key(key))}
+        usable = [ready for route in routes if (ready := self._prepare(route))]
+        return Snapshot(revision, entries, build_route_table(usable, strip_headers=self._strip_headers))
+
+    def _prepare(self, route: Route) -> Route | None:
+        try:
+            ready = resolve_headers(route, self._environ, self._folder)
+            compile_route(ready)
+        except InvalidInputError as error:
+            _log.error("route %s is left out: %s", route.route_id, error)
+            return None
+        return ready
+
+
+def _compile_key(key: ApiKey) -> KeyEntry | None:
+    try:
+        return KeyEntry(key, compile_permissions(key.permissions))
+    except InvalidInputError as error:
+        _log.error("key %s is left out: %s", key.key_id, error)
+        return None

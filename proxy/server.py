@@ -1,0 +1,127 @@
+"""Serving: the listening socket, Hypercorn, signals, and the recorder's process beside it.
+
+The only place that knows Hypercorn.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import signal
+import socket
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext, suppress
+from dataclasses import dataclass
+from typing import Any
+
+import uvloop
+from hypercorn.asyncio import serve
+from hypercorn.config import Config
+
+from proxy.app import create_app
+from proxy.audit.process import RecorderProcess
+from proxy.errors import ConflictError, InvalidInputError
+from proxy.settings import Settings
+
+BACKLOG = 2048
+KEEP_ALIVE_SECONDS = 75
+KEEP_ALIVE_REQUESTS_MAX = 1_000_000
+HEADER_BYTES_MAX = 16 * 1024
+# Called once connections are taken, with a function that stops serving, callable from any thread.
+OnReady = Callable[[Callable[[], object]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """An ASGI application and the socket that it is served on."""
+
+    app: Any
+    listener: socket.socket
+
+
+def bind_listener(host: str, port: int) -> socket.socket:
+    """Return a socket bound to an address; port 0 takes a free one.
+
+    Raises `ConflictError` if the port is in use, `InvalidInputError` if the address is not this machine's.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    # Inherited by every accepted connection; without it streams stall for 40 ms.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise _translate_bind_error(error, host, port) from error
+    # From here on connections wait in the queue until the application has started.
+    listener.listen(BACKLOG)
+    return listener
+
+
+def _translate_bind_error(error: OSError, host: str, port: int) -> Exception:
+    if error.errno == errno.EADDRINUSE:
+        hint = "choose another with --port (or app.port), or stop what listens there"
+        return ConflictError(f"port {port} on {host} is in use", hint=hint)
+    if error.errno == errno.EACCES:
+        return InvalidInputError(f"port {port} may not be used by this user", hint="choose a port above 1023")
+    return InvalidInputError(
+        f"cannot listen on {host}:{port}: {error.strerror or error}", hint="check app.host"
+    )
+
+
+def run_gateway(
+    settings: Settings, listener: socket.socket, *, on_ready: OnReady, beside: Sequence[Site] = ()
+) -> None:
+    """Serve a configuration, and other sites `beside` it, as `run_sites` does; its database has to exist.
+
+    Raises `ConflictError` if another gateway runs on the same journal.
+    """
+    with RecorderProcess(settings) if settings.audit.enabled else nullcontext():
+        run_sites(
+            [*beside, Site(create_app(settings), listener)], settings.proxy.shutdown_grace, on_ready=on_ready
+        )
+
+
+def run_sites(sites: Sequence[Site], grace_seconds: float, *, on_ready: OnReady) -> None:
+    """Serve applications in one event loop until SIGTERM, SIGINT or the stop that `on_ready` is given.
+
+    The first signal lets requests in flight finish within `grace_seconds`; a second one ends them.
+    """
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_serve_sites(sites, grace_seconds, on_ready))
+
+
+async def _serve_sites(sites: Sequence[Site], grace_seconds: float, on_ready: OnReady) -> None:
+    loop = asyncio.get_running_loop()
+    stopping = asyncio.Event()
+    servers = asyncio.gather(
+        *(serve(site.app, _configure(site, grace_seconds), shutdown_trigger=stopping.wait) for site in sites)
+    )
+
+    def stop() -> None:
+        if stopping.is_set():
+            servers.cancel()
+        stopping.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop)
+    on_ready(lambda: loop.call_soon_threadsafe(stopping.set))
+    with suppress(asyncio.CancelledError):
+        await servers
+
+
+def _configure(site: Site, grace_seconds: float) -> Config:
+    config = Config()
+    config.bind = [f"fd://{site.listener.detach()}"]
+    config.backlog = BACKLOG
+    config.graceful_timeout = grace_seconds
+    config.keep_alive_timeout = KEEP_ALIVE_SECONDS
+    config.keep_alive_max_requests = KEEP_ALIVE_REQUESTS_MAX
+    config.h11_max_incomplete_size = HEADER_BYTES_MAX
+    # The relay passes the backend's own Server and Date on.
+    config.include_server_header = False
+    config.include_date_header = False
+    config.errorlog = logging.getLogger("hypercorn.error")
+    return config

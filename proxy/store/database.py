@@ -1,0 +1,256 @@
+"""One SQLite database: opened, created, migrated, and its errors translated.
+
+Every thread has a connection of its own. A file is created empty, readable by its owner alone, and then
+filled in one transaction, so that there is never half a database, however many create it at once. A file
+that is not FastGate's, or is newer or damaged, is refused and never written to.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Self
+
+import peewee
+
+from proxy.clock import format_us, now_us
+from proxy.errors import DatabaseError
+from proxy.store.models import Row
+from proxy.store.state import (
+    HISTORY_TABLE,
+    check_owner,
+    check_vacant,
+    describe_history,
+    find_migrations,
+    known_migrations,
+    read_history,
+)
+
+BUSY_TIMEOUT_SECONDS = 5
+_FOLDER_MODE = 0o700
+_FILE_MODE = 0o600
+_MISSING_HINT = "run 'fastgate init', or create a key or a route"
+_PERMISSION_HINT = "check who may read and write {path} and its folder"
+_BACKUP_HINT = "restore {path} from a backup; it has been left as it was"
+# SQLite's primary result codes: what to tell, and what to do about it.
+_FAILURES = {
+    sqlite3.SQLITE_BUSY: ("{path} is locked by another program", "try again, or find what holds it"),
+    sqlite3.SQLITE_LOCKED: ("{path} is locked by another program", "try again, or find what holds it"),
+    sqlite3.SQLITE_READONLY: ("{path} cannot be written", _PERMISSION_HINT),
+    sqlite3.SQLITE_PERM: ("{path} cannot be written", _PERMISSION_HINT),
+    sqlite3.SQLITE_CANTOPEN: ("{path} cannot be opened", _PERMISSION_HINT),
+    sqlite3.SQLITE_IOERR: ("{path} cannot be read or written: the disk reports an error", "check the disk"),
+    sqlite3.SQLITE_FULL: ("{path} cannot be written: the disk is full", "make room on the disk"),
+    sqlite3.SQLITE_CORRUPT: ("{path} is damaged", _BACKUP_HINT),
+    sqlite3.SQLITE_NOTADB: ("{path} is not a database; it has been left as it was", "check database.url"),
+}
+
+
+class Database:
+    """An open database. `peewee` is for the modules of the store; a thread closes its own connection."""
+
+    def __init__(self, path: Path, *, query: str = "mode=rw", durable: bool = False) -> None:
+        self.path = path
+        self.is_writable = query == "mode=rw"
+        self.peewee = peewee.SqliteDatabase(
+            # Never the bare path: SQLite would create a file that has gone missing.
+            f"{path.absolute().as_uri()}?{query}",
+            uri=True,
+            timeout=BUSY_TIMEOUT_SECONDS,
+            pragmas=[("synchronous", "FULL" if durable else "NORMAL")],
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close this thread's connection, if it has one."""
+        self.peewee.close()
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Translate the errors of the queries made inside."""
+        with _translating(self.path):
+            yield
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Write all or nothing, holding the write lock from the start. Transactions can be nested."""
+        with _translating(self.path), self.peewee.atomic("IMMEDIATE"):
+            yield
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Let the queries made inside see the database at one moment."""
+        with _translating(self.path), self.peewee.atomic("DEFERRED"):
+            yield
+
+    def fetch(self, query: peewee.Query) -> list[Row]:
+        """Return the rows of a query over fields, each with its keys in the order of the fields."""
+        return list(self.stream(query))
+
+    def stream(self, query: peewee.Query) -> Iterator[Row]:
+        """Yield the same rows one by one, without keeping them."""
+        names = [field.name for field in query.selected_columns]  # type: ignore[attr-defined]
+        with self.reading():
+            for values in query.tuples().iterator(self.peewee):
+                yield dict(zip(names, values, strict=True))
+
+    def connection(self) -> sqlite3.Connection:
+        """Return this thread's sqlite3 connection."""
+        connection: sqlite3.Connection = self.peewee.connection()  # type: ignore[no-untyped-call]
+        return connection
+
+
+def open_database(
+    path: Path, *, create: bool, allow_pending: bool = False, durable: bool = False
+) -> Database:
+    """Return the open database at `path`, or raise `DatabaseError` with the file untouched.
+
+    With `create`, what is missing is made: folders, file, pending migrations. Without it a missing database
+    is an error, and so are pending migrations unless `allow_pending`. `durable` makes every commit survive a
+    loss of power, at the price of a disk flush.
+    """
+    with _translating(path), _translating_files(path):
+        size = _measure_file(path)
+        if size is None and create:
+            _create_file(path)
+        elif size is None or (size == 0 and not create and not allow_pending):
+            raise DatabaseError(f"there is no database at {path} yet", hint=_MISSING_HINT)
+        elif size > 0:
+            check_owner(path)
+        database = Database(path, query=_choose_access(path, create=create), durable=durable)
+        try:
+            _prepare(database, create=create, allow_pending=allow_pending)
+        except BaseException:
+            database.close()
+            raise
+        return database
+
+
+def migration_status(database: Database) -> list[Row]:
+    """Return every migration in order: `name`, and `applied`, the time or None."""
+    with database.reading():
+        return describe_history(read_history(database.connection(), database.path))
+
+
+def upgrade(database: Database) -> list[str]:
+    """Apply the pending migrations, all or none, and return their names."""
+    with database.transaction():
+        check_vacant(database.path, database.connection())
+        # Whoever held the lock before may have applied them.
+        history = read_history(database.connection(), database.path)
+        names = _run_migrations(database) if len(history) < len(known_migrations()) else []
+    _enter_wal(database)
+    return names
+
+
+def _run_migrations(database: Database) -> list[str]:
+    from playhouse.migrations import Runner  # a tenth of a second that only a migration has to pay
+
+    database.path.chmod(_FILE_MODE)
+    names: list[str] = Runner(database.peewee, str(find_migrations()), HISTORY_TABLE).up()
+    # The runner notes local time without an offset; a space before the time is the form it can read back.
+    applied = format_us(now_us()).replace("T", " ")
+    for name in names:
+        database.connection().execute(
+            "UPDATE schema_migration SET applied = ? WHERE name = ?", (applied, name)
+        )
+    return names
+
+
+def _prepare(database: Database, *, create: bool, allow_pending: bool) -> None:
+    history = read_history(database.connection(), database.path)
+    is_pending = len(history) < len(known_migrations())
+    if is_pending and create:
+        upgrade(database)
+    elif is_pending and not allow_pending:
+        raise DatabaseError(
+            f"{database.path} was written by an older FastGate and has migrations pending",
+            hint="run 'fastgate db upgrade'",
+        )
+    elif history and database.is_writable:
+        _enter_wal(database)
+
+
+def _enter_wal(database: Database) -> None:
+    """Make readers and the writer stop waiting for each other; a property of the file, set once."""
+    with database.reading():
+        if database.connection().execute("PRAGMA journal_mode").fetchone()[0] == "wal":
+            return
+        try:
+            database.connection().execute("PRAGMA journal_mode = WAL").fetchone()
+        except sqlite3.OperationalError as error:
+            # Somebody else is in the way: the database works as it is, and whoever opens it next tries again.
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+                raise
+
+
+def _measure_file(path: Path) -> int | None:
+    try:
+        status = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    if not stat.S_ISREG(status.st_mode):
+        raise DatabaseError(f"{path} is not a file", hint="set database.url to a file")
+    return status.st_size
+
+
+def _create_file(path: Path) -> None:
+    """Create an empty file for its owner alone, whatever the umask; one that appears meanwhile stays."""
+    missing = [folder for folder in path.parents if not folder.exists()]
+    for folder in reversed(missing):
+        folder.mkdir(exist_ok=True)
+        folder.chmod(_FOLDER_MODE)
+    # Made under another name: the descriptor must be closed before anybody can lock the file (see state.py).
+    draft = path.with_name(f".{path.name}.{os.urandom(6).hex()}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _FILE_MODE)
+    try:
+        os.fchmod(descriptor, _FILE_MODE)
+        os.close(descriptor)
+        os.link(draft, path)
+    except FileExistsError:
+        pass
+    finally:
+        draft.unlink()
+
+
+def _choose_access(path: Path, *, create: bool) -> str:
+    if os.access(path, os.W_OK) and os.access(path.parent, os.W_OK):
+        return "mode=rw"
+    if create:
+        raise DatabaseError(f"{path} cannot be written", hint=_PERMISSION_HINT.format(path=path))
+    # SQLite reads a WAL database through two files beside it, which cannot be made here. As long as nobody
+    # writes there are none, and the file alone is everything.
+    has_wal = path.with_name(path.name + "-wal").exists()
+    return "mode=ro" if has_wal else "mode=ro&immutable=1"
+
+
+@contextmanager
+def _translating(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (peewee.PeeweeException, sqlite3.Error) as error:
+        cause = getattr(error, "orig", error)  # peewee keeps sqlite3's own error there
+        # Only a connection that fails carries no code.
+        is_unopened = str(cause).startswith("unable to open")
+        code = getattr(cause, "sqlite_errorcode", sqlite3.SQLITE_CANTOPEN if is_unopened else 0) & 0xFF
+        message, hint = _FAILURES.get(code, ("{path} cannot be used: {cause}", "run 'fastgate db status'"))
+        raise DatabaseError(message.format(path=path, cause=cause), hint=hint.format(path=path)) from error
+
+
+@contextmanager
+def _translating_files(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise DatabaseError(
+            f"{path} cannot be opened: {error.strerror}", hint=_PERMISSION_HINT.format(path=path)
+        ) from error

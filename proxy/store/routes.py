@@ -1,0 +1,173 @@
+"""Routes in the database. What a pattern or a target may be is policy's to say; here it is only kept."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from proxy.clock import to_us
+from proxy.errors import ConflictError, InvalidInputError, NotFoundError
+from proxy.ids import new_id
+from proxy.policy.model import Route
+from proxy.store.database import Database
+from proxy.store.models import ProxyRouteRow, Row, clean_text
+
+NAME_LENGTH_MAX = 100
+ANY_METHOD = "ANY"
+PRIORITY_DEFAULT = 100
+_ID = re.compile(r"[A-Za-z0-9_.-]{1,50}")
+# The JSON columns that a route is built from: what they hold, and what that holds.
+_SHAPES = (
+    ("match_headers", dict, (str, type(None))),
+    ("add_headers", dict, (str,)),
+    ("remove_headers", list, (str,)),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class NewRoute:
+    """A route to be added: its columns, with the contract's defaults. No id means a new one."""
+
+    match_path: str
+    target_host: str
+    route_id: str | None = None
+    route_name: str | None = None  # None: the id
+    description: str = ""
+    match_method: str = ANY_METHOD
+    match_headers: Mapping[str, str | None] = field(default_factory=dict)
+    target_path: str = ""
+    target_protocol: str = "http"
+    strip_path_prefix: bool = False
+    add_headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    remove_headers: Sequence[str] = ()
+    timeout: int | None = None  # None: `proxy.timeout`
+    is_active: bool = True
+    priority: int = PRIORITY_DEFAULT
+
+
+def add_route(database: Database, route: NewRoute, now: datetime) -> Row:
+    """Add a route and return its row. Raises `ConflictError` if its id or name is taken."""
+    route_id = route.route_id or new_id("rt", to_us(now))
+    name = route.route_name or route_id
+    _check_names(route_id, name)
+    with database.transaction():
+        for taken in (route_id, name):
+            if _find(database, taken) is not None:
+                hint = "choose another, or delete that one first"
+                raise ConflictError(f"there is a route {taken!r} already", hint=hint)
+        ProxyRouteRow.insert(
+            route_id=route_id,
+            route_name=name,
+            description=clean_text(route.description),
+            match_path=route.match_path,
+            match_method=route.match_method,
+            match_headers=dict(route.match_headers),
+            target_host=route.target_host,
+            target_path=route.target_path,
+            target_protocol=route.target_protocol,
+            strip_path_prefix=route.strip_path_prefix,
+            add_headers=dict(route.add_headers),
+            add_body_fields={},
+            remove_headers=list(route.remove_headers),
+            timeout=route.timeout,
+            is_active=route.is_active,
+            priority=route.priority,
+            created_at=now,
+            updated_at=now,
+        ).execute(database.peewee)
+        return get_route(database, route_id)
+
+
+def list_routes(database: Database) -> list[Row]:
+    """Return every route: smaller priority first, then the older one."""
+    order = (ProxyRouteRow.priority, ProxyRouteRow.created_at, ProxyRouteRow.route_id)
+    return database.fetch(ProxyRouteRow.select().order_by(*order))
+
+
+def get_route(database: Database, ref: str) -> Row:
+    """Return the route with that id or name, or raise `NotFoundError`."""
+    row = _find(database, ref)
+    if row is None:
+        from difflib import get_close_matches  # only a mistake has to pay for it
+
+        names = [name for route in list_routes(database) for name in (route["route_name"], route["route_id"])]
+        similar = get_close_matches(ref, names, n=1)
+        hint = f"did you mean {similar[0]!r}?" if similar else "'fastgate routes list' shows the routes"
+        raise NotFoundError(f"there is no route {ref!r}", hint=hint)
+    return row
+
+
+def delete_routes(database: Database, refs: Sequence[str]) -> list[Row]:
+    """Delete routes and return what they were; all of them or, with `NotFoundError`, none."""
+    with database.transaction():
+        rows = {row["route_id"]: row for row in (get_route(database, ref) for ref in refs)}
+        for route_id in rows:
+            ProxyRouteRow.delete().where(ProxyRouteRow.route_id == route_id).execute(database.peewee)
+    return list(rows.values())
+
+
+def load_routes(database: Database) -> tuple[tuple[Route, ...], tuple[str, ...]]:
+    """Return every route as policy sees it, and what is wrong with those that are left out.
+
+    A route that asks for something this version does not do is left out, never served half.
+    """
+    routes, problems = [], []
+    for row in list_routes(database):
+        if problem := _find_problem(row):
+            problems.append(f"route {row['route_id']} is left out: {problem}")
+        else:
+            routes.append(_build_route(row))
+    return tuple(routes), tuple(problems)
+
+
+def _find_problem(row: Row) -> str | None:
+    if row["match_body_schema"] or row["add_body_fields"]:
+        return "body rules are not supported yet"
+    for column, kind, values in _SHAPES:
+        value = row[column] or kind()
+        texts = value.values() if isinstance(value, dict) else value
+        if not isinstance(value, kind) or not all(isinstance(text, values) for text in texts):
+            return f"its {column} cannot be read"
+    return None
+
+
+def _build_route(row: Row) -> Route:
+    methods = {name.strip().upper() for name in (row["match_method"] or ANY_METHOD).split(",")}
+    return Route(
+        route_id=row["route_id"],
+        route_name=row["route_name"],
+        match_path=row["match_path"],
+        target_host=row["target_host"],
+        target_path=row["target_path"] or "",
+        target_protocol=row["target_protocol"] or "http",
+        match_methods=frozenset() if ANY_METHOD in methods else frozenset(methods),
+        match_headers=tuple((row["match_headers"] or {}).items()),
+        strip_path_prefix=bool(row["strip_path_prefix"]),
+        add_headers=tuple((row["add_headers"] or {}).items()),
+        remove_headers=frozenset(row["remove_headers"] or ()),
+        timeout_seconds=row["timeout"],
+        is_active=bool(row["is_active"]),
+        priority=PRIORITY_DEFAULT if row["priority"] is None else row["priority"],
+        created_at_us=to_us(row["created_at"]) if row["created_at"] else 0,
+    )
+
+
+def _find(database: Database, ref: str) -> Row | None:
+    text = clean_text(ref)
+    by_id = database.fetch(ProxyRouteRow.select().where(ProxyRouteRow.route_id == text))
+    return next(
+        iter(by_id or database.fetch(ProxyRouteRow.select().where(ProxyRouteRow.route_name == text))), None
+    )
+
+
+def _check_names(route_id: str, name: str) -> None:
+    if not _ID.fullmatch(route_id):
+        raise InvalidInputError(
+            f"{route_id!r} is not an id", hint="an id is 1 to 50 letters, digits, _ . or -"
+        )
+    if len(name) > NAME_LENGTH_MAX or not name.isprintable() or name != name.strip():
+        raise InvalidInputError(
+            f"{name[:40]!r} is not a name", hint=f"at most {NAME_LENGTH_MAX} printable characters"
+        )

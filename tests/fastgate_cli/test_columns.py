@@ -1,0 +1,96 @@
+"""How one value reads: exactly in data, briefly in a table, harmlessly everywhere."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fastgate_cli.columns import (
+    Column,
+    escape_controls,
+    format_day,
+    format_flag,
+    format_list,
+    format_minute,
+    format_plain,
+    format_second,
+    format_text,
+    style_flag,
+    style_method,
+    style_status,
+    style_status_code,
+)
+
+ZONE = timezone(timedelta(hours=8))
+MOMENT = datetime(2026, 1, 31, 20, 5, 9, 123456, tzinfo=timezone.utc)  # noqa: UP017
+
+
+def test_times_are_rfc_3339_in_the_zone_at_any_depth() -> None:
+    assert format_plain({"at": [MOMENT]}, ZONE) == {"at": ["2026-02-01T04:05:09.123+08:00"]}
+
+
+def test_a_text_of_a_value_is_what_json_calls_it_and_none_is_empty() -> None:
+    values = [None, True, 3, ["/v1/*"], {"ключ": None}, "as it is"]
+    texts = ["", "true", "3", '["/v1/*"]', '{"ключ": null}', "as it is"]
+    assert [format_text(value, ZONE) for value in values] == texts
+
+
+@given(st.text())
+def test_no_control_character_survives_escaping(text: str) -> None:
+    escaped = escape_controls(text)
+    assert not any(ord(letter) < 32 or 127 <= ord(letter) < 160 for letter in escaped)
+    assert escape_controls(escaped) == escaped
+
+
+def test_controls_are_spelled_out() -> None:
+    assert escape_controls("a\tb\n\x1b[31m\x9b\u2028") == "a\\tb\\n\\x1b[31m\\x9b\\u2028"
+
+
+def test_a_cell_is_brief_in_a_table_and_exact_in_full() -> None:
+    column = Column("at", text=format_minute)
+    assert column.cell_of({"at": MOMENT}, ZONE, full=False) == "2026-02-01 04:05"
+    assert column.cell_of({"at": MOMENT}, ZONE, full=True) == "2026-02-01T04:05:09.123+08:00"
+
+
+def test_a_field_without_value_is_a_dim_dash() -> None:
+    column = Column("permissions", style=style_status)
+    empty: list[dict[str, Any]] = [{}, {"permissions": None}, {"permissions": []}, {"permissions": {}}]
+    for row in empty:
+        assert column.cell_of(row, ZONE, full=False) == "-"
+        assert column.style_of(row) == "dim"
+
+
+def test_a_display_column_is_worked_out_from_the_row() -> None:
+    column = Column("sum", shown="display", value=lambda row: row["a"] + row["b"])
+    assert column.cell_of({"a": 1, "b": 2}, ZONE, full=False) == "3"
+
+
+def test_brief_forms() -> None:
+    assert format_day(MOMENT, ZONE) == "2026-02-01"
+    assert format_second(MOMENT, ZONE) == "04:05:09"
+    assert format_list(["a", "b"], ZONE) == "a, b"
+    assert [format_flag(flag, ZONE) for flag in (True, False)] == ["yes", "no"]
+
+
+def test_colours_have_meaning() -> None:
+    assert [style_status(status) for status in ("active", "disabled", "expired")] == [
+        "green",
+        "dim",
+        "yellow",
+    ]
+    assert [style_status_code(code) for code in (200, 301, 404, 503)] == ["green", "cyan", "yellow", "red"]
+    assert style_method("DELETE") == "red"
+    assert style_flag(True) == "green"
+
+
+LEAVES = st.none() | st.booleans() | st.integers() | st.text(max_size=5)
+
+
+@settings(max_examples=50)
+@given(st.dictionaries(st.text(max_size=5), LEAVES | st.lists(LEAVES, max_size=3), max_size=3))
+def test_plain_json_values_stay_themselves(value: dict[str, Any]) -> None:
+    assert json.loads(format_text(value, ZONE)) == format_plain(value, ZONE) == value

@@ -1,0 +1,280 @@
+"""The one decision: in which order it looks, what it refuses, and what it sends on."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from proxy.policy.credentials import digest_secret
+from proxy.policy.decide import Decision, Forward, KeyEntry, Refuse, Snapshot, decide
+from proxy.policy.model import ApiKey, HeaderPairs, RequestHead, Route
+from proxy.policy.permissions import compile_permissions
+from proxy.policy.routing import build_route_table
+
+NOW_US = 1_700_000_000_000_000
+HOST = (b"host", b"gateway.example")
+
+
+def make_entry(
+    secret: str, *, is_active: bool = True, permissions: tuple[str, ...] = (), expires: int | None = None
+) -> KeyEntry:
+    key = ApiKey(
+        key_id=f"key_{secret}",
+        digest=digest_secret(secret.encode()),
+        permissions=permissions,
+        is_active=is_active,
+        expires_at_us=expires,
+    )
+    return KeyEntry(key, compile_permissions(permissions))
+
+
+ENTRIES = (
+    make_entry("good"),
+    make_entry("disabled", is_active=False),
+    make_entry("expired", expires=NOW_US),
+    make_entry("lasting", expires=NOW_US + 1),
+    make_entry("narrow", permissions=("GET /v1/models", "route:files")),
+)
+ROUTES = (
+    Route("rt_v1", "v1", "/v1/*", "backend:8000"),
+    Route(
+        "rt_files",
+        "files",
+        "/files/{name}",
+        "files:9000",
+        target_path="/data/{name}",
+        target_protocol="https",
+    ),
+    Route("rt_strip", "strip", "/strip/*", "backend:8000", target_path="/base", strip_path_prefix=True),
+    Route("rt_user", "user", "/u-{id}", "backend:8000", target_path="/users/{id}/profile"),
+    Route("rt_loose", "loose", "/loose**", "backend:8000", target_path="/base", strip_path_prefix=True),
+    Route("rt_fixed", "fixed", "/fixed/*", "backend:8000", target_path="/one"),
+    Route("rt_key", "key", "/key/*", "backend:8000", add_headers=(("Authorization", "Bearer s3cret"),)),
+)
+SNAPSHOT = Snapshot(
+    1,
+    {entry.key.digest: entry for entry in ENTRIES},
+    build_route_table(ROUTES, strip_headers=("x-source-path",)),
+)
+
+
+def ask(
+    path: bytes = b"/v1/models",
+    *,
+    key: str | None = "good",
+    method: str = "GET",
+    query: bytes = b"",
+    headers: HeaderPairs = (),
+    snapshot: Snapshot = SNAPSHOT,
+) -> Decision:
+    credential = [] if key is None else [(b"authorization", b"Bearer " + key.encode())]
+    head = RequestHead(method, path, query, [HOST, *credential, *headers], peer="192.0.2.7")
+    return decide(head, snapshot, NOW_US, "req_1")
+
+
+def forwarded(decision: Decision) -> Forward:
+    assert isinstance(decision, Forward), decision
+    return decision
+
+
+def refused(decision: Decision) -> Refuse:
+    assert isinstance(decision, Refuse), decision
+    return decision
+
+
+def test_request_with_a_valid_key_is_forwarded_to_its_route() -> None:
+    decision = forwarded(ask(b"/v1/chat/completions", method="POST", query=b"a=1"))
+    assert decision.key.key_id == "key_good"
+    assert decision.compiled.route.route_id == "rt_v1"
+    assert decision.target == b"/v1/chat/completions?a=1"
+    assert decision.target_url == "http://backend:8000/v1/chat/completions?a=1"
+    assert dict(decision.headers)[b"x-request-id"] == b"req_1"
+
+
+@pytest.mark.parametrize(
+    ("path", "url"),
+    [
+        (b"/files/a%20b", "https://files:9000/data/a%20b"),
+        (b"/strip/x/y", "http://backend:8000/base/x/y"),
+        (b"/u-7", "http://backend:8000/users/7/profile"),
+        (b"/fixed/anything", "http://backend:8000/one"),
+    ],
+)
+@pytest.mark.parametrize("query", [b"", b"q=%2F..%2f&q=&&x"])
+def test_target_follows_the_rule_of_the_route_and_the_query_goes_along(
+    path: bytes, url: str, query: bytes
+) -> None:
+    assert forwarded(ask(path, query=query)).target_url == url + ("?" + query.decode() if query else "")
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    rest=st.text("ab/.%2eE5cF;\\~", max_size=12).map(str.encode),
+    query=st.binary(max_size=8).filter(lambda query: all(0x21 <= byte <= 0x7E for byte in query)),
+)
+def test_what_was_matched_is_what_is_sent(rest: bytes, query: bytes) -> None:
+    decision = ask(b"/v1/" + rest, query=query)
+    if isinstance(decision, Forward):
+        assert decision.target == b"/v1/" + rest + (b"?" + query if query else b"")
+    else:
+        assert decision.reason == "bad_path"
+
+
+@pytest.mark.parametrize(
+    "path", [b"/u-..", b"/u-.", b"/u-.%2e", b"/u-%2E%2e", b"/loose..", b"/loose../admin", b"/loose.%2e"]
+)
+def test_no_pattern_can_be_made_to_cut_a_dot_segment_out_of_a_name(path: bytes) -> None:
+    decision = refused(ask(path))
+    assert (decision.status, decision.code, decision.reason) == (400, "bad_request", "bad_path")
+    assert decision.key is not None
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    prefix=st.sampled_from([b"/u-", b"/loose", b"/strip/", b"/files/"]),
+    rest=st.text(".%2eE/a", max_size=10).map(str.encode),
+)
+def test_no_request_sends_a_dot_segment_upstream(prefix: bytes, rest: bytes) -> None:
+    decision = ask(prefix + rest)
+    if isinstance(decision, Forward):
+        segments = decision.target.lower().replace(b"%2e", b".").split(b"/")
+        assert not {b".", b".."} & set(segments)
+
+
+@pytest.mark.parametrize(
+    ("key", "status", "code", "reason"),
+    [
+        (None, 401, "missing_api_key", "missing_api_key"),
+        ("", 401, "missing_api_key", "missing_api_key"),
+        ("unknown", 401, "invalid_api_key", "unknown_api_key"),
+        ("GOOD", 401, "invalid_api_key", "unknown_api_key"),
+        ("goo", 401, "invalid_api_key", "unknown_api_key"),
+        ("go od", 401, "invalid_api_key", "unknown_api_key"),
+        ("g" * 10_240, 401, "invalid_api_key", "unknown_api_key"),
+        ("gööd", 401, "invalid_api_key", "unknown_api_key"),
+        ("' OR 1=1 --", 401, "invalid_api_key", "unknown_api_key"),
+        ("sha256:" + "0" * 64, 401, "invalid_api_key", "unknown_api_key"),
+        (digest_secret(b"good"), 401, "invalid_api_key", "unknown_api_key"),
+        ("disabled", 401, "invalid_api_key", "disabled_api_key"),
+        ("expired", 401, "invalid_api_key", "expired_api_key"),
+    ],
+)
+def test_bad_key_is_refused_with_its_reason(key: str | None, status: int, code: str, reason: str) -> None:
+    decision = refused(ask(key=key))
+    assert (decision.status, decision.code, decision.reason) == (status, code, reason)
+
+
+def test_key_expires_at_its_moment_and_not_before() -> None:
+    assert isinstance(ask(key="lasting"), Forward)
+    assert isinstance(ask(key="expired"), Refuse)
+
+
+def test_client_is_told_the_same_of_unknown_disabled_expired_and_doubled_keys() -> None:
+    answers = {
+        (decision.status, decision.code, decision.message)
+        for decision in (
+            *(refused(ask(key=key)) for key in ("unknown", "disabled", "expired", "' OR 1=1 --")),
+            refused(ask(headers=[(b"x-api-key", b"lasting")])),
+        )
+    }
+    assert len(answers) == 1
+
+
+def test_two_different_keys_are_refused_even_if_both_are_valid_and_neither_is_named() -> None:
+    decision = refused(ask(headers=[(b"api-key", b"lasting")]))
+    assert (decision.reason, decision.key) == ("two_api_keys", None)
+
+
+def test_audit_knows_whose_disabled_or_expired_key_it_was() -> None:
+    owners = [refused(ask(key=key)).key for key in ("disabled", "expired", "unknown")]
+    assert [owner and owner.key_id for owner in owners] == ["key_disabled", "key_expired", None]
+
+
+@pytest.mark.parametrize("path", [b"/v1/models", b"/nowhere"])
+def test_nobody_without_a_valid_key_learns_which_routes_there_are(path: bytes) -> None:
+    assert refused(ask(path, key="unknown")).code == "invalid_api_key"
+
+
+def test_framing_is_looked_at_before_the_key() -> None:
+    assert refused(ask(b"/v1/../x", key=None)).reason == "bad_path"
+
+
+def test_path_without_a_route_is_refused() -> None:
+    decision = refused(ask(b"/nowhere"))
+    assert (decision.status, decision.code, decision.reason) == (404, "no_route", "no_route")
+    assert decision.key is not None
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("GET", b"/v1/models", True),
+        ("POST", b"/v1/models", False),
+        ("GET", b"/v1/chat", False),
+        ("DELETE", b"/files/a", True),
+    ],
+)
+def test_permissions_narrow_a_key(method: str, path: bytes, allowed: bool) -> None:
+    decision = ask(path, key="narrow", method=method)
+    assert isinstance(decision, Forward) is allowed
+    if isinstance(decision, Refuse):
+        assert (decision.status, decision.code, decision.reason) == (
+            403,
+            "permission_denied",
+            "permission_denied",
+        )
+        assert decision.key is not None
+
+
+@pytest.mark.parametrize("name", [b"authorization", b"x-api-key", b"api-key"])
+def test_key_never_goes_upstream(name: bytes) -> None:
+    value = b"Bearer good" if name == b"authorization" else b"good"
+    decision = forwarded(ask(key=None, headers=[(name, value)]))
+    assert not any(b"good" in field for _, field in decision.headers)
+
+
+def test_credential_of_another_scheme_never_goes_upstream_either() -> None:
+    decision = forwarded(ask(key=None, headers=[(b"x-api-key", b"good"), (b"authorization", b"Basic Zm9v")]))
+    assert b"authorization" not in dict(decision.headers)
+
+
+def test_credentials_of_the_route_go_upstream_and_no_repr_tells_them() -> None:
+    decision = forwarded(ask(b"/key/x", query=b"key=s3cret"))
+    assert dict(decision.headers)[b"authorization"] == b"Bearer s3cret"
+    assert "s3cret" not in repr(decision)
+
+
+def test_no_repr_holds_a_secret() -> None:
+    assert "s3cret" not in repr(SNAPSHOT)
+    assert "s3cret" not in repr(ask(key="s3cret"))
+
+
+def test_refusal_echoes_nothing_of_the_request() -> None:
+    for decision in (ask(b"/s3cret"), ask(key="s3cret"), ask(b"/s3cret/.."), ask(query=b"s3cret\n")):
+        refusal = refused(decision)
+        assert "s3cret" not in refusal.message + refusal.reason + refusal.code
+
+
+def test_destination_depends_on_the_route_alone() -> None:
+    hostile = [
+        (b"x-forwarded-host", b"evil"),
+        (b"x-original-url", b"http://evil/"),
+        (b"forwarded", b"host=evil"),
+    ]
+    decision = forwarded(ask(query=b"base_url=http://evil", headers=hostile))
+    assert decision.compiled.origin == "http://backend:8000"
+    assert dict(decision.headers)[b"host"] == b"backend:8000"
+
+
+def test_decision_is_the_same_every_time_and_changes_nothing_it_was_given() -> None:
+    headers = [HOST, (b"x-api-key", b"good"), (b"connection", b"x-a"), (b"x-a", b"1")]
+    head = RequestHead("GET", b"/v1/x", b"", headers)
+    before = list(headers)
+    first = decide(head, SNAPSHOT, NOW_US, "req_1")
+    assert decide(head, SNAPSHOT, NOW_US, "req_1") == first
+    assert headers == before
+
+
+def test_empty_snapshot_lets_nobody_in() -> None:
+    assert refused(ask(snapshot=Snapshot())).reason == "unknown_api_key"

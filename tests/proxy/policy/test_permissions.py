@@ -1,0 +1,105 @@
+"""Permissions of a key: which routes it may use."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from proxy.errors import InvalidInputError
+from proxy.policy.model import RequestHead, Route
+from proxy.policy.permissions import compile_permissions, is_permitted
+
+ROUTE = Route("rt_1", "chat-main", "/v1/*", "backend:8000")
+ENTRIES = ("/v1/*", "GET /health", "POST /v1/chat/*", "route:chat-*", "route:rt_2", "/exact", "*")
+
+
+def permits(*entries: str, method: str = "GET", path: bytes = b"/v1/models", route: Route = ROUTE) -> bool:
+    return is_permitted(compile_permissions(entries), RequestHead(method, path, b"", ()), route)
+
+
+def test_empty_list_allows_every_route() -> None:
+    assert permits()
+    assert permits(method="DELETE", path=b"/any")
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        "*",
+        "/v1/*",
+        "/v1/models",
+        "/v1/{name}",
+        "GET /v1/*",
+        "get /v1/*",
+        "ANY /v1/*",
+        "GET  /v1/*",
+        "route:chat-main",
+        "route:chat-*",
+        "route:rt_1",
+        "route:rt_?",
+        "route:*",
+    ],
+)
+def test_entry_allows_the_request(entry: str) -> None:
+    assert permits(entry)
+
+
+@pytest.mark.parametrize(
+    "entry",
+    ["/v2/*", "/v1", "/V1/*", "POST /v1/*", "route:other", "route:Chat-main", "route:rt_", "route:chat"],
+)
+def test_entry_does_not_allow_the_request(entry: str) -> None:
+    assert not permits(entry)
+
+
+def test_route_entry_does_not_look_at_the_path() -> None:
+    assert permits("route:chat-main", path=b"/elsewhere")
+
+
+def test_path_entry_does_not_decode_the_path() -> None:
+    assert not permits("/v1/models", path=b"/v1/%6Dodels")
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    entries=st.lists(st.sampled_from(ENTRIES), min_size=1),
+    method=st.sampled_from(["GET", "POST"]),
+    path=st.sampled_from([b"/v1/chat/x", b"/v1/models", b"/health", b"/exact", b"/"]),
+    route=st.sampled_from([ROUTE, Route("rt_2", "other", "/*", "backend:8000")]),
+)
+def test_list_allows_what_any_of_its_entries_allows(
+    entries: list[str], method: str, path: bytes, route: Route
+) -> None:
+    alone = [permits(entry, method=method, path=path, route=route) for entry in entries]
+    assert permits(*entries, method=method, path=path, route=route) == any(alone)
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        "",
+        " ",
+        "v1/*",
+        "GET",
+        "GET v1",
+        "GET,POST /v1/*",
+        "GET POST /v1/*",
+        "/v1/ x",
+        "route:",
+        "model:gpt-*",
+        "**",
+        "/a/***",
+        "/u/{id",
+        "1 /v1",
+    ],
+)
+def test_entry_that_means_nothing_is_refused(entry: str) -> None:
+    with pytest.raises(InvalidInputError):
+        compile_permissions(["/v1/*", entry])
+
+
+def test_refusal_names_the_entry_and_how_to_write_one() -> None:
+    with pytest.raises(InvalidInputError, match="'v1/x' is not a permission") as caught:
+        compile_permissions(["v1/x"])
+    assert "POST /v1/chat/*" in caught.value.hint

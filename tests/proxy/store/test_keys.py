@@ -1,0 +1,181 @@
+"""API keys in the database: made once, listed without secrets, changed all or nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from proxy.errors import ConflictError, InvalidInputError, NotFoundError
+from proxy.policy.credentials import checksum_matches, digest_secret
+from proxy.store.database import Database, open_database
+from proxy.store.keys import create_key, delete_keys, get_key, list_keys, load_keys, set_keys_active
+
+NOW = datetime(2026, 1, 31, tzinfo=UTC)
+COLUMNS = (
+    "key_id source_path permissions created_at expires_at is_active usage_count rate_limit last_used_at "
+    "key_hint status"
+)
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    with open_database(tmp_path / "f.db", create=True) as database:
+        yield database
+
+
+def create(database: Database, *, at: datetime = NOW, **options: Any) -> str:
+    row, _ = create_key(database, key_prefix="fg_", now=at, **options)
+    return str(row["key_id"])
+
+
+def test_a_new_key_has_a_secret_that_is_kept_nowhere(database: Database, tmp_path: Path) -> None:
+    row, secret = create_key(database, key_prefix="fg_", now=NOW)
+    assert secret.startswith("fg_")
+    assert len(secret) == 39
+    assert checksum_matches(secret)
+    for file in tmp_path.iterdir():
+        assert secret.encode() not in file.read_bytes()
+    assert row["key_hint"] == f"{secret[:4]}…{secret[-4:]}"
+
+
+def test_a_row_has_the_columns_in_order_and_never_the_digest(database: Database) -> None:
+    row, secret = create_key(
+        database, key_prefix="fg_", source="ci", permissions=["/v1/*"], rate_limit=5, now=NOW
+    )
+    assert list(row) == COLUMNS.split()
+    assert (row["source_path"], row["permissions"], row["rate_limit"]) == ("ci", ["/v1/*"], 5)
+    assert (row["created_at"], row["is_active"], row["usage_count"]) == (NOW, True, 0)
+    assert digest_secret(secret.encode()) not in str(list_keys(database, now=NOW))
+
+
+def test_an_own_value_is_kept_as_its_digest(database: Database) -> None:
+    _, secret = create_key(database, key_prefix="fg_", value="my-own-key", now=NOW)
+    assert secret == "my-own-key"
+    assert load_keys(database)[0].digest == digest_secret(b"my-own-key")
+
+
+def test_a_value_cannot_be_used_twice(database: Database) -> None:
+    create(database, value="my-own-key")
+    with pytest.raises(ConflictError) as caught:
+        create(database, value="my-own-key")
+    assert "my-own-key" not in str(caught.value)
+    assert len(list_keys(database, now=NOW)) == 1
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"value": ""},
+        {"value": "short77"},
+        {"value": "x" * 513},
+        {"value": "with a space"},
+        {"value": "with\ttab-and-more"},
+        {"value": "ключ-ключ-ключ"},
+        {"source": ""},
+        {"source": "x" * 101},
+        {"source": "new\nline"},
+        {"source": "bad\udcff"},
+        {"rate_limit": -1},
+        {"rate_limit": 2**70},
+        {"permissions": [""]},
+        {"permissions": ["/" + "x" * 200]},
+        {"permissions": ["/a\n"]},
+        {"permissions": ["nonsense"]},
+        {"permissions": ["*"] * 101},
+        {"permissions": ["*", "model:gpt-*"]},
+    ],
+)
+def test_what_cannot_be_accepted_is_refused_and_nothing_is_made(
+    database: Database, options: dict[str, Any]
+) -> None:
+    with pytest.raises(InvalidInputError) as caught:
+        create(database, **options)
+    assert not options.get("value") or options["value"] not in caught.value.message
+    assert list_keys(database, now=NOW) == []
+
+
+def test_a_rule_that_is_not_enforced_is_refused_by_name(database: Database) -> None:
+    with pytest.raises(InvalidInputError, match="does not enforce"):
+        create(database, permissions=["model:gpt-*"])
+
+
+def test_keys_are_listed_oldest_first_and_filtered(database: Database) -> None:
+    young = create(database, at=NOW, source="b")
+    old = create(database, at=NOW - timedelta(days=2), source="a", expires_at=NOW - timedelta(days=1))
+    ids = [row["key_id"] for row in list_keys(database, now=NOW)]
+    assert ids == [old, young]
+    assert [row["key_id"] for row in list_keys(database, source="b", now=NOW)] == [young]
+    assert [row["key_id"] for row in list_keys(database, limit=1, now=NOW)] == [old]
+    assert list_keys(database, source="bad\udcff", now=NOW) == []
+
+
+def test_a_key_has_one_status_and_is_found_by_it(database: Database) -> None:
+    expected = {
+        create(database): "active",
+        create(database, expires_at=NOW + timedelta(seconds=1)): "active",
+        create(database, expires_at=NOW): "expired",
+        create(database, expires_at=NOW - timedelta(days=1)): "disabled",
+    }
+    set_keys_active(database, False, key_ids=[list(expected)[-1]], now=NOW)
+    assert {row["key_id"]: row["status"] for row in list_keys(database, now=NOW)} == expected
+    for status in ("active", "disabled", "expired"):
+        found = {row["key_id"] for row in list_keys(database, status=status, now=NOW)}
+        assert found == {key_id for key_id, its in expected.items() if its == status}
+
+
+@pytest.mark.parametrize("key_id", ["nosuch", "", "' OR 1=1 --", "bad\udcff", "nul\0"])
+def test_an_unknown_id_is_not_found(database: Database, key_id: str) -> None:
+    create(database)
+    with pytest.raises(NotFoundError):
+        get_key(database, key_id, now=NOW)
+
+
+def test_keys_are_switched_by_id_by_source_or_all(database: Database) -> None:
+    one, two = create(database, source="a"), create(database, source="b")
+    assert [row["status"] for row in set_keys_active(database, False, key_ids=[one], now=NOW)] == ["disabled"]
+    assert get_key(database, two, now=NOW)["is_active"] is True
+    assert [row["key_id"] for row in set_keys_active(database, False, source="b", now=NOW)] == [two]
+    assert len(set_keys_active(database, True, everything=True, now=NOW)) == 2
+    assert {key.is_active for key in load_keys(database)} == {True}
+
+
+def test_naming_no_key_changes_no_key(database: Database) -> None:
+    key_id = create(database)
+    with pytest.raises(InvalidInputError):
+        set_keys_active(database, False, now=NOW)
+    assert get_key(database, key_id, now=NOW)["is_active"] is True
+
+
+def test_one_unknown_id_among_several_changes_nothing(database: Database) -> None:
+    key_id = create(database)
+    with pytest.raises(NotFoundError):
+        set_keys_active(database, False, key_ids=[key_id, "nosuch"], now=NOW)
+    with pytest.raises(NotFoundError):
+        delete_keys(database, [key_id, "nosuch"], now=NOW)
+    assert get_key(database, key_id, now=NOW)["status"] == "active"
+
+
+def test_deleting_returns_what_was_deleted_once_each(database: Database) -> None:
+    one, two, three = (create(database) for _ in range(3))
+    assert [row["key_id"] for row in delete_keys(database, [two, one, two], now=NOW)] == [two, one]
+    assert [row["key_id"] for row in list_keys(database, now=NOW)] == [three]
+
+
+def test_policy_gets_every_key_with_its_digest(database: Database) -> None:
+    expires = NOW + timedelta(days=1)
+    key_id = create(database, value="my-own-key", permissions=["/v1/*"], rate_limit=0, expires_at=expires)
+    (key,) = load_keys(database)
+    assert (key.key_id, key.permissions, key.rate_limit) == (key_id, ("/v1/*",), 0)
+    assert key.expires_at_us == int(expires.timestamp()) * 1_000_000
+
+
+@pytest.mark.parametrize("text", ["{oops", '{"a": 1}', "[1]", '"*"', "7"])
+def test_permissions_that_cannot_be_read_open_nothing(database: Database, text: str) -> None:
+    create(database)
+    with database.transaction():
+        database.connection().execute("UPDATE api_keys SET permissions = ?", [text])
+    assert [key.is_active for key in load_keys(database)] == [False]

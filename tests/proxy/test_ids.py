@@ -1,0 +1,55 @@
+"""Identifiers: ULIDs against a second encoder, their order, their prefixes."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from proxy.ids import encode_ulid, new_id, new_ulid
+
+ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford's base 32, as the ULID specification prints it
+TIMES_MS = st.integers(0, 2**48 - 1)
+RANDOMNESS = st.binary(min_size=10, max_size=10)
+
+
+def encode_slowly(time_ms: int, randomness: bytes) -> str:
+    """Encode as the specification reads: ten characters of time, sixteen of randomness, five bits each."""
+    time_bits = f"{time_ms:050b}"
+    random_bits = "".join(f"{byte:08b}" for byte in randomness)
+    bits = time_bits + random_bits
+    return "".join(ALPHABET[int(bits[at : at + 5], 2)] for at in range(0, len(bits), 5)).lower()
+
+
+@settings(max_examples=300, deadline=None)
+@given(time_ms=TIMES_MS, randomness=RANDOMNESS)
+def test_ulid_is_what_the_specification_says(time_ms: int, randomness: bytes) -> None:
+    assert encode_ulid(time_ms, randomness) == encode_slowly(time_ms, randomness)
+
+
+@pytest.mark.parametrize(
+    ("time_ms", "characters"),
+    [(1_469_918_176_385, "01aryz6s41"), (0, "0000000000"), (2**48 - 1, "7zzzzzzzzz")],
+)
+def test_time_of_known_ulids(time_ms: int, characters: str) -> None:
+    assert encode_ulid(time_ms, bytes(10)) == characters + "0" * 16
+
+
+@settings(max_examples=200, deadline=None)
+@given(first=st.tuples(TIMES_MS, RANDOMNESS), second=st.tuples(TIMES_MS, RANDOMNESS))
+def test_ids_sort_as_their_times_do(first: tuple[int, bytes], second: tuple[int, bytes]) -> None:
+    assert (encode_ulid(*first) < encode_ulid(*second)) == (first < second)
+
+
+def test_fresh_ulid_begins_with_its_time_and_ends_at_random() -> None:
+    time_us = 1_700_000_000_123_456
+    fresh = {new_ulid(time_us) for _ in range(1000)}
+    assert len(fresh) == 1000
+    assert {ulid[:10] for ulid in fresh} == {encode_ulid(time_us // 1000, bytes(10))[:10]}
+
+
+@pytest.mark.parametrize("prefix", ["key", "rt", "log", "req"])
+def test_id_is_prefix_and_ulid(prefix: str) -> None:
+    assert re.fullmatch(prefix + "_[0-9a-hjkmnp-tv-z]{26}", new_id(prefix, 1_700_000_000_000_000))
