@@ -6,6 +6,8 @@ moves with every change that policy can see; counting a key's use is not one.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from peewee import Database
 from playhouse.migrate import SchemaMigrator
 
@@ -110,19 +112,21 @@ MOVE_REVISION = "BEGIN UPDATE gateway_state SET revision = revision + 1 WHERE id
 
 def up(_migrator: SchemaMigrator, db: Database) -> None:
     """Create everything."""
-    db.execute_sql(f"PRAGMA application_id = {APPLICATION_ID}")
+    execute: Callable[[str], object] = db.execute_sql
+    execute(f"PRAGMA application_id = {APPLICATION_ID}")
     for table, columns in TABLES.items():
-        db.execute_sql(f"CREATE TABLE {table} ({columns})")
+        execute(f"CREATE TABLE {table} ({columns})")
     for index in INDEXES:
-        db.execute_sql(index)
-    db.execute_sql("INSERT INTO gateway_state (id, revision) VALUES (1, 1)")
+        execute(index)
+    execute("INSERT INTO gateway_state (id, revision) VALUES (1, 1)")
     for table, columns in POLICY_COLUMNS.items():
         for name, event in (("insert", "INSERT"), ("delete", "DELETE"), ("update", f"UPDATE OF {columns}")):
-            db.execute_sql(f"CREATE TRIGGER {table}_{name} AFTER {event} ON {table} {MOVE_REVISION}")
+            execute(f"CREATE TRIGGER {table}_{name} AFTER {event} ON {table} {MOVE_REVISION}")
 
 
 def down(_migrator: SchemaMigrator, db: Database) -> None:
     """Drop everything, and with the tables their indexes and triggers."""
+    execute: Callable[[str], object] = db.execute_sql
     for table in TABLES:
-        db.execute_sql(f"DROP TABLE {table}")
-    db.execute_sql("PRAGMA application_id = 0")
+        execute(f"DROP TABLE {table}")
+    execute("PRAGMA application_id = 0")

@@ -41,7 +41,6 @@ def configure_logging(level: str, style: str, zone: tzinfo) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter(zone) if style == "json" else TextFormatter(zone))
     logging.basicConfig(level=level, handlers=[handler], force=True)
-    # Hypercorn announces its addresses at INFO; httpcore traces every read at DEBUG.
-    logging.getLogger("hypercorn").setLevel(logging.WARNING)
-    for chatty in ("httpcore", "httpx", "asyncio"):
-        logging.getLogger(chatty).setLevel(logging.INFO)
+    # They tell of every address, request and read; what they find wrong is worth telling.
+    for chatty in ("hypercorn", "httpx", "httpcore", "asyncio"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -37,9 +37,9 @@ if TYPE_CHECKING:
 SHOWN = (
     "id",
     "request_time",
-    "method",
     "path",
-    "status_code",
+    "outcome",
+    "ttfb",
     "response_time_ms",
     "response_size",
     "stream_chunks",
@@ -207,7 +207,7 @@ def report_check(reports: Sequence[Report], options: OutputOptions) -> bool:
     """Print the answers, the audit rows and every difference; return whether there was none."""
     for report in reports:
         print_note(f"{report.name:9} {report.answer}")
-    columns = [column for column in COLUMNS if options.fields or column.name in SHOWN]
+    columns = [replace(column, shown="always") if column.name in SHOWN else column for column in COLUMNS]
     print_rows([report.row for report in reports if report.row], columns, options)
     for report in reports:
         for difference in report.differences:

@@ -147,6 +147,8 @@ def upgrade(database: Database) -> list[str]:
         check_vacant(database.path, database.connection())
         # Whoever held the lock before may have applied them.
         history = read_history(database.connection(), database.path)
+        if not history:
+            database.path.chmod(_FILE_MODE)  # an empty file that somebody else made
         names = _run_migrations(database) if len(history) < len(known_migrations()) else []
     _enter_wal(database)
     return names
@@ -155,7 +157,6 @@ def upgrade(database: Database) -> list[str]:
 def _run_migrations(database: Database) -> list[str]:
     from playhouse.migrations import Runner  # a tenth of a second that only a migration has to pay
 
-    database.path.chmod(_FILE_MODE)
     names: list[str] = Runner(database.peewee, str(find_migrations()), HISTORY_TABLE).up()
     # The runner notes local time without an offset; a space before the time is the form it can read back.
     applied = format_us(now_us()).replace("T", " ")

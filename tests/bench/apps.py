@@ -1,7 +1,7 @@
 """The two applications that the gateway is measured against, served exactly as the gateway is.
 
-    python tests/bench/apps.py hello
-    python tests/bench/apps.py forward http://127.0.0.1:8515
+    python -m tests.bench.apps hello
+    python -m tests.bench.apps forward http://127.0.0.1:8515
 
 `hello` answers at once: what Hypercorn alone costs. `forward` sends a request on through the gateway's own
 transport and does nothing else, no key, no route, no header rules, no audit: what forwarding costs.

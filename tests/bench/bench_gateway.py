@@ -1,6 +1,6 @@
 """What the gateway costs: CPU per plain request, and time added to the first byte of a stream.
 
-    python tests/bench/bench_gateway.py [--requests 3000] [--rounds 5]
+    python -m tests.bench.bench_gateway [--requests 3000] [--rounds 5]
 
 Everything is measured in one run, in turn, over several rounds; the figures are medians of the rounds. CPU is
 that of the server's process, user and system, all its threads: the gateway's includes its recorder.
@@ -23,8 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median, quantiles
 
-sys.path.insert(0, str(Path(__file__).parent))
-from load import Result, build_request, cpu_seconds, send_requests
+from tests.bench.load import Result, build_request, cpu_seconds, send_requests
 
 ROOT = Path(__file__).parents[2]
 PLAIN = b'{"model":"mock","messages":[{"role":"user","content":"What is a gateway for?"}]}'
@@ -70,11 +69,10 @@ def start_all(folder: Path) -> tuple[list[Server], str]:
     key = run_fastgate(folder, "keys", "create", "--rate-limit", "0")
     injected = ("--set-header", "X-Team: bench", "--set-header", "Authorization: Bearer backend-key")
     run_fastgate(folder, "routes", "add", "--match", "/v1/*", "--to", origin, *injected)
-    apps = str(ROOT / "tests" / "bench" / "apps.py")
     return [
-        start("hello", folder, apps, "hello"),
+        start("hello", folder, "-m", "tests.bench.apps", "hello"),
         mock,
-        start("forward", folder, apps, "forward", origin),
+        start("forward", folder, "-m", "tests.bench.apps", "forward", origin),
         start("gateway", folder, "-m", "fastgate_cli", "serve", "--port", "0"),
     ], key
 

@@ -240,6 +240,21 @@ def test_pending_migrations_are_refused_shown_and_applied(
     open_database(existing, create=False).close()
 
 
+def test_an_upgrade_keeps_the_mode_of_the_file(
+    existing: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    existing.chmod(0o640)
+    folder = tmp_path / "migrations"
+    folder.mkdir()
+    first = ROOT / "migrations" / "0001_initial.py"
+    (folder / first.name).write_bytes(first.read_bytes())
+    (folder / "0002_more.py").write_text("def up(migrator, db):\n    pass\n")
+    monkeypatch.setattr("proxy.store.state.find_migrations", lambda: folder)
+    monkeypatch.setattr(database_module, "find_migrations", lambda: folder)
+    open_database(existing, create=True).close()
+    assert existing.stat().st_mode & 0o777 == 0o640
+
+
 def test_a_migration_that_fails_changes_nothing(
     existing: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

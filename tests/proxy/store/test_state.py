@@ -12,7 +12,14 @@ import pytest
 from proxy.errors import DatabaseError
 from proxy.store.database import open_database
 from proxy.store.keys import create_key, set_keys_active
-from proxy.store.state import check_owner, find_migrations, known_migrations, read_history, read_revision
+from proxy.store.state import (
+    check_owner,
+    check_vacant,
+    find_migrations,
+    known_migrations,
+    read_history,
+    read_revision,
+)
 
 NOW = datetime(2026, 1, 31, tzinfo=UTC)
 
@@ -39,6 +46,17 @@ def test_looking_at_a_file_leaves_nothing_beside_it(tmp_path: Path) -> None:
         check_owner(path)
     assert list(tmp_path.iterdir()) == [path]
     assert path.read_bytes() == before
+
+
+def test_only_an_empty_or_an_own_database_is_migrated() -> None:
+    path = Path("f.db")
+    with closing(sqlite3.connect(":memory:")) as connection:
+        check_vacant(path, connection)
+        connection.execute("CREATE TABLE notes (text)")
+        with pytest.raises(DatabaseError, match="not FastGate's"):
+            check_vacant(path, connection)
+        connection.execute("PRAGMA application_id = 0x46474154")
+        check_vacant(path, connection)
 
 
 def test_an_empty_database_has_no_history() -> None:
