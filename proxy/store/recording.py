@@ -13,6 +13,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from peewee import fn
+
 from proxy.clock import from_us
 from proxy.store.database import Database
 from proxy.store.models import ApiKeyRow, AuditLogRow, JournalSegment
@@ -146,7 +148,7 @@ def _update_query(columns: Sequence[str]) -> Any:
 def _add_usage(database: Database, key_id: str, usage: Usage) -> None:
     this_key = ApiKeyRow.key_id == key_id
     last = from_us(usage.last_us)
-    count = ApiKeyRow.usage_count + usage.count
+    count = fn.COALESCE(ApiKeyRow.usage_count, 0) + usage.count
     ApiKeyRow.update(usage_count=count).where(this_key).execute(database.peewee)
     # Batches of several workers come in no order: the time of the last use never goes back.
     earlier = ApiKeyRow.last_used_at.is_null() | (ApiKeyRow.last_used_at < last)

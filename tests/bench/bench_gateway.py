@@ -3,7 +3,7 @@
     python -m tests.bench.bench_gateway [--requests 3000] [--rounds 5]
 
 Everything is measured in one run, in turn, over several rounds; the figures are medians of the rounds. CPU is
-that of the server's process, user and system, all its threads: the gateway's includes its recorder.
+that of the server's processes, user and system, all their threads: the gateway's includes its recorder.
 The gateway runs with key check, routes, header injection and audit with headers; CPU shares are the
 difference to the same transport without any of that (`forward` in apps.py).
 """
@@ -78,10 +78,10 @@ def start_all(folder: Path) -> tuple[list[Server], str]:
 
 
 def measure_cpu(server: Server, key: str, requests: int) -> float:
-    """Return CPU microseconds per plain request at 16 connections."""
+    """Return CPU microseconds per plain request at 4 connections."""
     request = build_request(server.url, key, PLAIN)
     before = cpu_seconds(server.process.pid)
-    asyncio.run(send_requests(server.url, request, count=requests, concurrency=16))
+    asyncio.run(send_requests(server.url, request, count=requests, concurrency=4))
     time.sleep(0.5)  # the recorder's last batch belongs to these requests
     return (cpu_seconds(server.process.pid) - before) / requests * 1e6
 
@@ -120,15 +120,12 @@ def report(servers: list[Server], key: str, requests: int, rounds: int) -> None:
             cpu[server.name].append(measure_cpu(server, key, requests))
         for server in servers[1:]:
             first[server.name] += measure_first_byte(server, key, 200).first_bytes
-    print(
-        f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
-    )
-    print(f"\n{'plain request, 16 connections':32}{'CPU us/request':>16}{'min':>8}{'max':>8}{'of hello':>10}")
+    print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}")
+    print(f"\n{'plain request, 4 connections':32}{'CPU us/request':>16}{'min':>8}{'max':>8}{'of hello':>10}")
     hello = median(cpu["hello"])
     for name, values in cpu.items():
-        print(
-            f"{name:32}{median(values):16.0f}{min(values):8.0f}{max(values):8.0f}{median(values) / hello:10.2f}"
-        )
+        middle = median(values)
+        print(f"{name:32}{middle:16.0f}{min(values):8.0f}{max(values):8.0f}{middle / hello:10.2f}")
     shares = [whole - bare for whole, bare in zip(cpu["gateway"], cpu["forward"], strict=True)]
     print(f"{'gateway less forward':32}{median(shares):16.0f}{min(shares):8.0f}{max(shares):8.0f}")
     print(f"\n{'stream, 1 connection':32}{'TTFB p50 ms':>16}{'p99 ms':>8}{'added p50':>10}")

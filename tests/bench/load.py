@@ -69,6 +69,8 @@ async def _read_response(reader: asyncio.StreamReader) -> float:
 
 
 def cpu_seconds(pid: int) -> float:
-    """Return the CPU time of a process, all its threads, user and system (proc(5))."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / 100
+    """Return the CPU time of a process and its children, all their threads, user and system (proc(5))."""
+    tree = [pid, *map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())]
+    # Nanoseconds that the scheduler has counted: `stat` has ticks of ten milliseconds only.
+    tasks = [task for process in tree for task in Path(f"/proc/{process}/task").iterdir()]
+    return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import FrozenInstanceError, fields
-
 import pytest
 
 from proxy.policy.model import ApiKey, RequestHead, Route
@@ -13,10 +11,10 @@ KEY = ApiKey("key_1", "sha256:00")
 ROUTE = Route("rt_1", "one", "/v1/*", "backend:8000", add_headers=(("Authorization", "Bearer s3cret"),))
 
 
-@pytest.mark.parametrize("record", [HEAD, KEY, ROUTE])
-def test_record_cannot_be_changed(record: object) -> None:
-    with pytest.raises(FrozenInstanceError):
-        setattr(record, fields(record)[0].name, "other")  # type: ignore[arg-type]
+@pytest.mark.parametrize(("record", "name"), [(HEAD, "method"), (KEY, "key_id"), (ROUTE, "route_id")])
+def test_record_cannot_be_changed(record: object, name: str) -> None:
+    with pytest.raises(AttributeError):
+        setattr(record, name, "other")
 
 
 @pytest.mark.parametrize("record", [HEAD, ROUTE])
