@@ -69,7 +69,7 @@ class Column:
 def format_plain(value: Any, zone: tzinfo) -> Any:
     """Return a value as JSON has it: times become RFC 3339 text, at any depth."""
     if isinstance(value, datetime):
-        return format_time(value, zone)
+        return format_time(value, zone, timespec="microseconds")
     if isinstance(value, Mapping):
         return {str(name): format_plain(item, zone) for name, item in value.items()}
     if isinstance(value, list | tuple):

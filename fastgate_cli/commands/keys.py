@@ -20,7 +20,7 @@ from fastgate_cli.options import (
     confirm_or_exit,
     note_dry_run,
 )
-from fastgate_cli.output import OutputOptions, print_each, print_rows
+from fastgate_cli.output import OutputOptions, print_each, print_rows, print_written
 from proxy.errors import InvalidInputError
 
 app = typer.Typer(
@@ -167,7 +167,7 @@ def delete_keys(
     confirm_or_exit(f"delete {named}", yes=yes or dry_run)
     with invocation.writing(dry_run=dry_run) as database:
         rows = delete_keys(database, key_ids, now=invocation.now)
-    print_each(rows, COLUMNS, options, single=len(key_ids) == 1)
+    print_written(rows, COLUMNS, options, single=len(key_ids) == 1)
     note_dry_run(dry_run)
 
 
@@ -193,7 +193,7 @@ def _set_active(
         rows = set_keys_active(
             database, active, key_ids=key_ids, source=source, everything=everything, now=invocation.now
         )
-    print_each(rows, COLUMNS, options, single=len(key_ids) == 1, empty="no such keys")
+    print_written(rows, COLUMNS, options, single=len(key_ids) == 1, empty="no such keys")
     note_dry_run(dry_run)
 
 

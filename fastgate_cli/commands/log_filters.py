@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -91,3 +92,8 @@ def build_filter(
         ip=ip,
         grep=grep,
     )
+
+
+def find_midnight(invocation: Invocation) -> datetime:
+    """Return when the present day began in the configured time zone."""
+    return parse_moment("today", now=invocation.now, zone=invocation.settings.app.timezone)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, Any
+from itertools import chain
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fastgate_cli.commands.log_columns import COLUMNS, DETAIL_COLUMNS
+from fastgate_cli.columns import Row
+from fastgate_cli.commands.log_columns import COLUMNS, DETAIL_COLUMNS, date_columns, spell_details
 from fastgate_cli.commands.log_filters import (
     ErrorsOption,
     GrepOption,
@@ -24,18 +26,20 @@ from fastgate_cli.commands.log_filters import (
     StreamOption,
     UntilOption,
     build_filter,
+    find_midnight,
 )
-from fastgate_cli.context import Invocation, invocation_of
+from fastgate_cli.context import invocation_of
 from fastgate_cli.options import FieldsOption, JsonOption, OutputOption
 from fastgate_cli.output import print_each, print_rows, print_stream
 
 if TYPE_CHECKING:
-    from proxy.store.logs import LogFilter
+    from proxy.store.logs import LogFollower
 
 POLL_SECONDS = 0.2
 LIST_ROWS = 50
 TAIL_ROWS = 10
 _EMPTY = "no requests yet; 'fastgate serve' runs the gateway"
+_NONE_WANTED = "no such requests"
 CountOption = Annotated[
     int, typer.Option("-n", "--limit", min=0, metavar="N", help="The newest N; 0 is all.")
 ]
@@ -80,10 +84,10 @@ def list_requests(
       fastgate logs list --since 1h --status 4xx --status 500-599
       fastgate logs list --key key_01jd2m5n8r9xq4t7w0z3v6b1ca -n 0 -o csv
     """
-    from proxy.store.logs import list_logs
+    from proxy.store.logs import LogFilter, list_logs
 
     invocation = invocation_of(ctx)
-    options = invocation.read_output(output, as_json=as_json, fields=fields)
+    options = invocation.read_output(output, as_json=as_json, fields=fields, columns=COLUMNS)
     wanted = build_filter(
         invocation,
         since=since,
@@ -100,8 +104,10 @@ def list_requests(
         ip=ip,
         grep=grep,
     )
+    columns = date_columns(COLUMNS, (), find_midnight(invocation))
+    empty = _EMPTY if wanted == LogFilter() else _NONE_WANTED
     with invocation.reading() as database:
-        print_rows(list_logs(database, wanted, limit=limit), COLUMNS, options, empty=_EMPTY)
+        print_rows(list_logs(database, wanted, limit=limit), columns, options, empty=empty)
 
 
 @app.command("show")
@@ -121,10 +127,13 @@ def show_requests(
     from proxy.store.logs import get_log
 
     invocation = invocation_of(ctx)
-    options = invocation.read_output(output, as_json=as_json, fields=fields)
+    options = invocation.read_output(output, as_json=as_json, fields=fields, columns=DETAIL_COLUMNS)
     with invocation.reading() as database:
-        rows = [get_log(database, ref) for ref in refs]
-    print_each(rows, DETAIL_COLUMNS, options, single=len(refs) == 1)
+        rows: list[Row] = [get_log(database, ref) for ref in refs]
+    if options.is_drawn:
+        rows = [spell_details(row) for row in rows]
+    columns = date_columns(DETAIL_COLUMNS, (), find_midnight(invocation))
+    print_each(rows, columns, options, single=len(refs) == 1)
 
 
 @app.command("tail")
@@ -158,8 +167,10 @@ def tail_requests(
       fastgate logs tail --errors --source ci
       fastgate logs tail --json | jq .path
     """
+    from proxy.store.logs import LogFollower
+
     invocation = invocation_of(ctx)
-    options = invocation.read_output(output, as_json=as_json, fields=fields)
+    options = invocation.read_output(output, as_json=as_json, fields=fields, columns=COLUMNS)
     wanted = build_filter(
         invocation,
         since=since,
@@ -176,17 +187,15 @@ def tail_requests(
         ip=ip,
         grep=grep,
     )
-    print_stream(_read_rows(invocation, wanted, limit, follow=follow), COLUMNS, options)
-
-
-def _read_rows(
-    invocation: Invocation, wanted: LogFilter, limit: int, *, follow: bool
-) -> Iterator[dict[str, Any]]:
-    from proxy.store.logs import LogFollower
-
     with invocation.reading() as database:
+        # All that can be wrong is found before anything is printed, a header included.
         follower = LogFollower(database, wanted)
-        yield from follower.start(limit)
-        while follow:
-            time.sleep(POLL_SECONDS)
-            yield from follower.poll()
+        recent: list[Row] = [*follower.start(limit)]
+        columns = date_columns(COLUMNS, recent, find_midnight(invocation))
+        print_stream(chain(recent, _follow(follower) if follow else ()), columns, options)
+
+
+def _follow(follower: LogFollower) -> Iterator[Row]:
+    while True:
+        time.sleep(POLL_SECONDS)
+        yield from follower.poll()

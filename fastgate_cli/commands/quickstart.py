@@ -5,13 +5,16 @@ It makes what is missing and changes nothing that is there but its own route, so
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+import json
+import shlex
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fastgate_cli.commands.init import CONFIGURATION_NAME
 from fastgate_cli.commands.log_columns import COLUMNS
 from fastgate_cli.commands.quickstart_parts import (
     ensure_configuration,
@@ -20,13 +23,15 @@ from fastgate_cli.commands.quickstart_parts import (
     find_gateway,
     find_mock,
     find_model,
+    read_upstream,
+    wait_for_gateway,
 )
-from fastgate_cli.commands.serve import PortOption, describe_address, override_address
+from fastgate_cli.commands.serve import PortOption, describe_address, override_address, print_note_lines
 from fastgate_cli.context import Invocation, invocation_of
 from fastgate_cli.failures import FAILED
 from fastgate_cli.options import FieldsOption, JsonOption, OutputOption
-from fastgate_cli.output import OutputOptions, print_note, print_rows
-from proxy.errors import ConflictError, FastGateError
+from fastgate_cli.output import print_note
+from proxy.errors import ConflictError
 
 if TYPE_CHECKING:
     import socket
@@ -34,21 +39,12 @@ if TYPE_CHECKING:
     from fastgate_cli.commands.quickstart_check import Report
     from proxy.server import Site
 
-SHOWN = (
-    "id",
-    "request_time",
-    "path",
-    "outcome",
-    "ttfb",
-    "response_time_ms",
-    "response_size",
-    "stream_chunks",
-)
-
 MOCK_TOKENS_PER_SECOND = 30
+# What listens on every address is reached on this machine's own.
+_OWN_ADDRESSES = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
 
 
-@dataclass
+@dataclass(frozen=True, slots=True)
 class Trial:
     """What is tried: a gateway, a backend and a key. A listener is None where the part runs already."""
 
@@ -60,8 +56,6 @@ class Trial:
     mock_listener: socket.socket | None
     is_mock: bool
     check: bool
-    reports: list[Report] = field(default_factory=list)
-    failure: FastGateError | None = None
 
 
 def quickstart(
@@ -86,27 +80,28 @@ def quickstart(
       fastgate quickstart --upstream http://127.0.0.1:11434
       fastgate quickstart --check
     """
+    from fastgate_cli.commands.quickstart_check import report_check
+
+    # What can be wrong with the command line is found before anything is made.
+    upstream_url = None if upstream is None else read_upstream(upstream)
+    options = invocation_of(ctx).read_output(output, as_json=as_json, fields=fields, columns=COLUMNS)
     invocation = override_address(ensure_configuration(invocation_of(ctx)), None, port)
-    options = invocation.read_output(output, as_json=as_json, fields=fields)
-    trial = prepare_trial(invocation, upstream, check=check)
-    run_trial(trial)
-    if trial.failure is not None:
-        raise trial.failure
-    if check and not report_check(trial.reports, options):
+    reports = run_trial(prepare_trial(invocation, upstream_url, check=check))
+    if check and not report_check(reports, options):
         raise typer.Exit(FAILED)
 
 
-def prepare_trial(invocation: Invocation, upstream: str | None, *, check: bool) -> Trial:
+def prepare_trial(invocation: Invocation, upstream_url: str | None, *, check: bool) -> Trial:
     """Take the ports, then make database, key and route; parts that run already are used as they are."""
-    from proxy.server import bind_listener
-
     app = invocation.settings.app
-    gateway_listener, gateway_url = _listen(bind_listener, app.host, app.port, find_gateway, "gateway")
-    mock_listener, upstream_url = None, (upstream or "").rstrip("/").removesuffix("/v1")
-    if upstream is None:
+    gateway_listener, gateway_url = _listen(
+        app.host, app.port, lambda url: find_gateway(url + app.system_prefix), "gateway"
+    )
+    is_mock, mock_listener = upstream_url is None, None
+    if upstream_url is None:
         # The mock stands beside the gateway: on the port after it, or on any free one.
         mock_port = app.port + 1 if 0 < app.port < 65535 else 0
-        mock_listener, upstream_url = _listen(bind_listener, "127.0.0.1", mock_port, find_mock, "mock")
+        mock_listener, upstream_url = _listen("127.0.0.1", mock_port, find_mock, "mock")
     ensure_route(invocation, upstream_url)
     return Trial(
         invocation=invocation,
@@ -115,31 +110,34 @@ def prepare_trial(invocation: Invocation, upstream: str | None, *, check: bool) 
         upstream_url=upstream_url,
         gateway_listener=gateway_listener,
         mock_listener=mock_listener,
-        is_mock=upstream is None,
+        is_mock=is_mock,
         check=check,
     )
 
 
 def _listen(
-    bind: Callable[[str, int], socket.socket],
-    host: str,
-    port: int,
-    is_running: Callable[[str], bool],
-    part: str,
+    host: str, port: int, is_running: Callable[[str], bool], part: str
 ) -> tuple[socket.socket | None, str]:
+    from proxy.server import bind_listener
+
     try:
-        listener = bind(host, port)
-    except ConflictError:
-        url = describe_address(host, port)
+        listener = bind_listener(host, port)
+    except ConflictError as error:
+        url = describe_address(_OWN_ADDRESSES.get(host, host), port)
         if not is_running(url):
-            raise
+            hint = "choose another with --port; the mock takes the port after it"
+            raise ConflictError(f"{error.message}, and not by a {part}", hint=hint) from None
         print_note(f"the {part} runs already at {url}")
         return None, url
-    return listener, describe_address(*listener.getsockname()[:2])
+    bound_host, bound_port = listener.getsockname()[:2]
+    return listener, describe_address(_OWN_ADDRESSES.get(bound_host, bound_host), bound_port)
 
 
-def run_trial(trial: Trial) -> None:
-    """Serve whatever of the trial does not run already, until it is stopped or the check is done."""
+def run_trial(trial: Trial) -> list[Report]:
+    """Serve whatever of the trial does not run already, until it is stopped or the check is done.
+
+    Returns the reports of the check; without one there are none.
+    """
     from proxy.applog import configure_logging
     from proxy.mock.app import create_mock
     from proxy.server import Site
@@ -150,16 +148,30 @@ def run_trial(trial: Trial) -> None:
     if trial.mock_listener is not None:
         pace = 0 if trial.check else MOCK_TOKENS_PER_SECOND
         sites.append(Site(create_mock(tokens_per_second=pace), trial.mock_listener))
+    begun: list[Future[list[Report]]] = []
     with ThreadPoolExecutor(max_workers=1) as beside:
         # Whatever it does, the servers go on serving meanwhile; the pool waits for it at the end.
-        _serve(trial, sites, lambda stop: _start(beside, trial, stop))
+        _serve(trial, sites, lambda stop: begun.append(beside.submit(_try_out, trial, stop)))
+    [task] = begun
+    return task.result()
 
 
-def _start(beside: ThreadPoolExecutor, trial: Trial, stop: Callable[[], object]) -> None:
-    if trial.check:
-        beside.submit(_check_and_stop, trial, stop)
-    else:
-        beside.submit(explain_trial, trial)
+def _try_out(trial: Trial, stop: Callable[[], object]) -> list[Report]:
+    from fastgate_cli.commands.quickstart_check import run_check
+
+    is_over = True
+    try:
+        if trial.gateway_listener is None:
+            wait_for_gateway(trial.gateway_url, trial.upstream_url, trial.key)
+        if trial.check:
+            urls = trial.gateway_url, trial.upstream_url
+            return run_check(trial.invocation, urls, trial.key, is_deterministic=trial.is_mock)
+        explain_trial(trial)
+        is_over = False
+        return []
+    finally:
+        if is_over:
+            stop()
 
 
 def _serve(trial: Trial, sites: list[Site], on_ready: Callable[[Callable[[], object]], None]) -> None:
@@ -174,46 +186,42 @@ def _serve(trial: Trial, sites: list[Site], on_ready: Callable[[Callable[[], obj
         on_ready(lambda: None)
 
 
-def _check_and_stop(trial: Trial, stop: Callable[[], object]) -> None:
-    from fastgate_cli.commands.quickstart_check import run_check
-
-    try:
-        trial.reports = run_check(
-            trial.invocation, trial.gateway_url, trial.upstream_url, trial.key, is_deterministic=trial.is_mock
-        )
-    except FastGateError as error:
-        trial.failure = error
-    finally:
-        stop()
-
-
 def explain_trial(trial: Trial) -> None:
-    """Say what to paste next."""
-    model = find_model(trial.upstream_url) or "MODEL"
-    body = f'{{"model": "{model}", "stream": true, "messages": [{{"role": "user", "content": "Hello"}}]}}'
-    print_note(
-        f"\nFastGate listens on {trial.gateway_url}, in front of {trial.upstream_url}. Ask it something:\n\n"
-        f"  curl -N {trial.gateway_url}/v1/chat/completions \\\n"
-        f"    -H 'Authorization: Bearer {trial.key}' \\\n"
-        f"    -H 'Content-Type: application/json' \\\n"
-        f"    -d '{body}'\n\n"
-        "and watch the requests, in this folder, with\n\n"
-        "  fastgate logs tail\n\n"
-        "Ctrl-C stops it."
-    )
+    """Say where everything is, and what to paste next."""
+    curl = build_curl(trial.gateway_url, trial.key, find_model(trial.upstream_url))
+    is_serving = trial.gateway_listener is not None or trial.mock_listener is not None
+    lines = [
+        "",
+        f"FastGate listens on {trial.gateway_url}",
+        f"and forwards to     {trial.upstream_url}{' (the mock)' if trial.is_mock else ''}",
+        "",
+        "Ask it something:",
+        "",
+        *(f"  {line}" for line in curl),
+        "",
+        "Watch the requests, in another terminal:",
+        "",
+        f"  {build_tail_command(trial.invocation)}",
+        "",
+    ]
+    print_note_lines([*lines, "Ctrl-C stops it."] if is_serving else lines)
 
 
-def report_check(reports: Sequence[Report], options: OutputOptions) -> bool:
-    """Print the answers, the audit rows and every difference; return whether there was none."""
-    for report in reports:
-        print_note(f"{report.name:9} {report.answer}")
-    columns = [replace(column, shown="always") if column.name in SHOWN else column for column in COLUMNS]
-    print_rows([report.row for report in reports if report.row], columns, options)
-    for report in reports:
-        for difference in report.differences:
-            print_note(f"{report.name}: {difference}")
-    agrees = not any(report.differences for report in reports)
-    print_note(
-        "the gateway answers as the backend does" if agrees else "the gateway differs from the backend"
-    )
-    return agrees
+def build_curl(gateway_url: str, key: str, model: str | None) -> list[str]:
+    """Return the lines of a command that streams an answer; MODEL stands for one that is not known."""
+    message = {"role": "user", "content": "Hello"}
+    body = {"model": model or "MODEL", "stream": True, "messages": [message]}
+    return [
+        f"curl -N {gateway_url}/v1/chat/completions \\",
+        f"  -H 'Authorization: Bearer {key}' \\",
+        "  -H 'Content-Type: application/json' \\",
+        f"  -d {shlex.quote(json.dumps(body, separators=(',', ':')))}",
+    ]
+
+
+def build_tail_command(invocation: Invocation) -> str:
+    """Return the command that follows this trial's requests, from this folder or, if it names one, any."""
+    source = invocation.settings.source
+    if source is None or source == invocation.folder / CONFIGURATION_NAME:
+        return "fastgate logs tail"
+    return f"fastgate -c {shlex.quote(str(source))} logs tail"

@@ -7,22 +7,31 @@ time: then status and content type have to agree.
 from __future__ import annotations
 
 import json
+import shutil
+import sys
+import textwrap
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import httpx
 
-from fastgate_cli.commands.quickstart_parts import find_model
+from fastgate_cli.columns import Column
+from fastgate_cli.commands.log_columns import COLUMNS
+from fastgate_cli.commands.quickstart_parts import find_model, needs_certificates
 from fastgate_cli.context import Invocation
+from fastgate_cli.output import OutputOptions, print_note, print_rows
 from proxy.errors import NotFoundError, UpstreamError
 from proxy.store.logs import get_log
 
 QUESTION = "What does a gateway do?"
 ROW_WAIT_SECONDS = 10.0
 ANSWER_WAIT_SECONDS = 120.0
+# What a table shows of the two requests. Who asked and for which path is known.
+SHOWN = ("request_time", "path", "outcome", "ttfb", "response_time_ms", "response_size", "stream_chunks")
 _POLL_SECONDS = 0.1
+_NAME_WIDTH = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,36 +45,63 @@ class Report:
 
 
 def run_check(
-    invocation: Invocation, gateway_url: str, upstream_url: str, key: str, *, is_deterministic: bool
+    invocation: Invocation, urls: tuple[str, str], key: str, *, is_deterministic: bool
 ) -> list[Report]:
-    """Ask the gateway and the backend the same, plain and streamed, and read the rows of it."""
-    with httpx.Client(timeout=ANSWER_WAIT_SECONDS, trust_env=False) as client:
-        model = find_model(upstream_url)
+    """Ask the gateway and the backend (`urls`) the same, plain and streamed, and read the rows of it."""
+    verify = needs_certificates(*urls)
+    with httpx.Client(timeout=ANSWER_WAIT_SECONDS, trust_env=False, verify=verify) as client:
+        model = find_model(urls[1])
         if model is None:
             hint = "--upstream takes the address of an OpenAI-compatible server that has a model"
-            raise UpstreamError(f"{upstream_url} lists no models", hint=hint)
-        return [
-            _check_one(
-                invocation, client, (gateway_url, upstream_url), key, model, streamed, is_deterministic
-            )
-            for streamed in (False, True)
-        ]
+            raise UpstreamError(f"{urls[1]} lists no models", hint=hint)
+        reports = []
+        for streamed in (False, True):
+            question = {"model": model, "messages": [{"role": "user", "content": QUESTION}]}
+            asked, direct = (_ask(client, url, key, {**question, "stream": streamed}) for url in urls)
+            row = _wait_for_row(invocation, asked.headers.get("x-request-id", ""))
+            differences = [*_compare(asked, direct, is_deterministic), *_compare_row(row, asked)]
+            answer = read_answer(asked.text, streamed)
+            reports.append(Report("streamed" if streamed else "plain", answer, row, differences))
+        return reports
 
 
-def _check_one(
-    invocation: Invocation,
-    client: httpx.Client,
-    urls: tuple[str, str],
-    key: str,
-    model: str,
-    streamed: bool,
-    is_deterministic: bool,
-) -> Report:
-    body = {"model": model, "messages": [{"role": "user", "content": QUESTION}], "stream": streamed}
-    asked, direct = (_ask(client, url, key, body) for url in urls)
-    row = _wait_for_row(invocation, asked.headers.get("x-request-id", ""))
-    differences = [*_compare(asked, direct, is_deterministic), *_compare_row(row, asked)]
-    return Report("streamed" if streamed else "plain", read_answer(asked.text, streamed), row, differences)
+def report_check(reports: Sequence[Report], options: OutputOptions) -> bool:
+    """Print the answers, the audit rows and every difference; return whether there was none."""
+    print_note("")
+    for report in reports:
+        _print_entry(report.name, report.answer)
+    print_note("")
+    print_rows([report.row for report in reports if report.row], select_columns(), options)
+    print_note("")
+    for report in reports:
+        for difference in report.differences:
+            _print_entry(report.name, difference)
+    agrees = not any(report.differences for report in reports)
+    print_note(
+        "the gateway answers as the backend does" if agrees else "the gateway differs from the backend"
+    )
+    return agrees
+
+
+def select_columns() -> list[Column]:
+    """Return the columns of the audit trail, all of them in data, and in a table only what matters here."""
+    shown = {column.name: column for column in COLUMNS if column.name in SHOWN}
+    others = [column for column in COLUMNS if column.name not in SHOWN and column.shown != "display"]
+    front, *rest = others
+    return [
+        replace(front, shown="wide"),
+        *(replace(column, shown="always") if column.shown == "wide" else column for column in shown.values()),
+        *(replace(column, shown="wide" if column.shown == "always" else column.shown) for column in rest),
+    ]
+
+
+def _print_entry(name: str, text: str) -> None:
+    if not sys.stderr.isatty():
+        return print_note(f"{name:{_NAME_WIDTH}}{text}")
+    lines = textwrap.wrap(text, shutil.get_terminal_size().columns - _NAME_WIDTH) or [""]
+    for number, line in enumerate(lines):
+        print_note(f"{'' if number else name:{_NAME_WIDTH}}{line}")
+    return None
 
 
 def _ask(client: httpx.Client, url: str, key: str, body: dict[str, Any]) -> httpx.Response:
@@ -101,6 +137,7 @@ def _compare_row(row: dict[str, Any] | None, asked: httpx.Response) -> list[str]
     facts = (
         ("status", row["status_code"], asked.status_code),
         ("size", row["response_size"], asked.num_bytes_downloaded),
+        ("reason", row["error_message"], None),
     )
     return [f"{name}: the audit row says {noted}, it was {was}" for name, noted, was in facts if noted != was]
 

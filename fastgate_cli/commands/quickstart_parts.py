@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
 from fastgate_cli.commands.init import CONFIGURATION_NAME, write_private
 from fastgate_cli.context import Invocation
 from fastgate_cli.output import print_note
-from proxy.errors import FastGateError, InvalidInputError, NotFoundError
+from proxy.errors import ConflictError, FastGateError, InvalidInputError, NotFoundError
 
 SOURCE = "quickstart"
 ROUTE_NAME = "quickstart"
 PATTERN = "/v1/*"
 KEY_FILE = "quickstart.key"
+# A gateway that runs notices a new key within a second.
+GATEWAY_WAIT_SECONDS = 3.0
 _ANSWER_SECONDS = 2.0
+_POLL_SECONDS = 0.1
+
+
+def read_upstream(text: str) -> str:
+    """Return the address of a backend from `--upstream`: without a path, save the `/v1` of a base URL."""
+    from proxy.policy.patterns import compile_pattern
+    from proxy.policy.targets import parse_target
+
+    url = text.rstrip("/").removesuffix("/v1")
+    if parse_target(url, pattern=compile_pattern(PATTERN)).path:
+        raise InvalidInputError(f"{text!r} has a path", hint="give the address alone: http://127.0.0.1:11434")
+    return url
 
 
 def ensure_configuration(invocation: Invocation) -> Invocation:
@@ -25,7 +40,7 @@ def ensure_configuration(invocation: Invocation) -> Invocation:
         return invocation
     path = invocation.folder / CONFIGURATION_NAME
     write_private(path, example_text(), replace=False)
-    print_note(f"wrote {path}")
+    print_note(f"wrote {CONFIGURATION_NAME}")
     return Invocation(path, invocation.environ)
 
 
@@ -44,7 +59,7 @@ def ensure_key(invocation: Invocation) -> str:
         prefix = invocation.settings.security.key_prefix
         row, secret = create_key(database, key_prefix=prefix, source=SOURCE, rate_limit=0, now=invocation.now)
     write_private(place, secret + "\n", replace=True)
-    print_note(f"created the key {row['key_id']}; its secret is in {place}")
+    print_note(f"created {row['key_id']}; its secret is in {_shorten(place, invocation.folder)}")
     return secret
 
 
@@ -55,10 +70,6 @@ def ensure_route(invocation: Invocation, upstream_url: str) -> None:
     from proxy.store.routes import NewRoute, add_route, delete_routes, get_route
 
     target = parse_target(upstream_url, pattern=compile_pattern(PATTERN))
-    if target.path:
-        raise InvalidInputError(
-            f"{upstream_url!r} has a path", hint="give the address alone: http://127.0.0.1:11434"
-        )
     with invocation.writing() as database, database.transaction():
         try:
             row = get_route(database, ROUTE_NAME)
@@ -76,14 +87,30 @@ def ensure_route(invocation: Invocation, upstream_url: str) -> None:
             target_path=target.path,
             description="made by fastgate quickstart",
         )
-        row = add_route(database, route, invocation.now)
-    print_note(f"the route {row['route_id']} sends {PATTERN} to {upstream_url}")
+        add_route(database, route, invocation.now)
+    print_note(f"the route {ROUTE_NAME!r} sends {PATTERN} to {upstream_url}")
 
 
 def find_gateway(url: str) -> bool:
     """Tell whether a FastGate answers at a URL."""
     answer = _fetch_json(f"{url}/health")
     return isinstance(answer, dict) and {"status", "version", "journal_lag_ms"} <= answer.keys()
+
+
+def wait_for_gateway(gateway_url: str, upstream_url: str, key: str) -> None:
+    """Wait until a gateway that ran before us knows the key and leads to the backend.
+
+    Raises `ConflictError` if it goes on refusing the key: then it runs on another database.
+    """
+    wanted = _fetch_json(f"{upstream_url}/v1/models")
+    deadline = time.monotonic() + GATEWAY_WAIT_SECONDS
+    while (answer := _fetch_json(f"{gateway_url}/v1/models", key)) != wanted and time.monotonic() < deadline:
+        time.sleep(_POLL_SECONDS)
+    if answer != wanted and _refuses_key(answer):
+        raise ConflictError(
+            f"the gateway at {gateway_url} runs on another database",
+            hint="choose another port with --port, or stop it",
+        )
 
 
 def find_mock(url: str) -> bool:
@@ -102,13 +129,32 @@ def find_model(url: str) -> str | None:
         return None
 
 
-def _fetch_json(url: str) -> Any:
+def needs_certificates(*urls: str) -> bool:
+    """Tell whether certificates are to be checked; to read them all takes longer than to ask without TLS."""
+    return not all(url.startswith("http://") for url in urls)
+
+
+def _fetch_json(url: str, key: str = "") -> Any:
     import httpx
 
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
     try:
-        return httpx.get(url, timeout=_ANSWER_SECONDS, trust_env=False).json()
+        response = httpx.get(
+            url, headers=headers, timeout=_ANSWER_SECONDS, trust_env=False, verify=needs_certificates(url)
+        )
+        return response.json()
     except (httpx.HTTPError, ValueError):
         return None
+
+
+def _refuses_key(answer: Any) -> bool:
+    # A backend may use the same code; only the gateway's own errors have a request id.
+    error = answer.get("error") if isinstance(answer, dict) else None
+    return isinstance(error, dict) and error.get("code") == "invalid_api_key" and "request_id" in error
+
+
+def _shorten(place: Path, folder: Path) -> Path:
+    return place.relative_to(folder) if place.is_relative_to(folder) else place
 
 
 def _leads_to(row: dict[str, Any], target: Any) -> bool:

@@ -24,7 +24,7 @@ from fastgate_cli.headers import (
     parse_set_headers,
 )
 from fastgate_cli.options import DryRunOption, FieldsOption, JsonOption, OutputOption, note_dry_run
-from fastgate_cli.output import print_note, print_object
+from fastgate_cli.output import print_note, print_written
 from proxy.errors import InvalidInputError
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
@@ -167,7 +167,7 @@ def add_route(
     )
     with invocation.writing(dry_run=dry_run) as database:
         row = store_route(database, route, invocation.now)
-    print_object(mask_route(row), COLUMNS, options)
+    print_written([mask_route(row)], COLUMNS, options, single=True)
     for bare in find_bare_credentials(set_headers):
         print_note(f"note: the value of {bare!r} is stored as written; ${{env:NAME}} would keep it out")
     note_dry_run(dry_run)

@@ -16,7 +16,7 @@ from fastgate_cli.options import (
     confirm_or_exit,
     note_dry_run,
 )
-from fastgate_cli.output import print_each, print_rows
+from fastgate_cli.output import print_each, print_rows, print_written
 
 app = typer.Typer(
     help="""
@@ -103,5 +103,5 @@ def delete_routes(
     confirm_or_exit(f"delete {named}", yes=yes or dry_run)
     with invocation.writing(dry_run=dry_run) as database:
         rows = delete_routes(database, refs)
-    print_each([mask_route(row) for row in rows], COLUMNS, options, single=len(refs) == 1)
+    print_written([mask_route(row) for row in rows], COLUMNS, options, single=len(refs) == 1)
     note_dry_run(dry_run)

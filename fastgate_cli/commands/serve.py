@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Annotated
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from fastgate_cli.context import Invocation, invocation_of
 from fastgate_cli.output import print_note
+
+if TYPE_CHECKING:
+    from proxy.store.database import Database
 
 HostOption = Annotated[
     str | None, typer.Option("--host", metavar="H", help="Listen on this address, not on app.host.")
@@ -34,12 +39,32 @@ def serve(ctx: typer.Context, host: HostOption = None, port: PortOption = None) 
 
     invocation = invocation_of(ctx)
     settings = override_address(invocation, host, port).settings
-    with invocation.writing():
-        pass  # created and brought up to date before anyone is let in
-    configure_logging(settings.logging.level, settings.logging.format, settings.app.timezone)
     listener = bind_listener(settings.app.host, settings.app.port)
+    with invocation.writing() as database:  # created and brought up to date before anyone is let in
+        missing = list_missing(database, invocation.now)
+    configure_logging(settings.logging.level, settings.logging.format, settings.app.timezone)
     url = describe_address(*listener.getsockname()[:2])
-    run_gateway(settings, listener, on_ready=lambda _stop: print_note(f"FastGate listens on {url}"))
+    notes = [f"FastGate listens on {url}", *missing]
+    run_gateway(settings, listener, on_ready=lambda _stop: print_note_lines(notes))
+
+
+def print_note_lines(lines: Sequence[str]) -> None:
+    """Tell several things that are not data, each on a line of its own."""
+    for line in lines:
+        print_note(line)
+
+
+def list_missing(database: Database, now: datetime) -> list[str]:
+    """Return what a person has yet to do before the gateway lets a request through."""
+    from proxy.store.keys import list_keys
+    from proxy.store.routes import list_routes
+
+    missing = []
+    if not list_keys(database, status="active", now=now, limit=1):
+        missing.append("no active key yet: 'fastgate keys create' makes one")
+    if not any(row["is_active"] for row in list_routes(database)):
+        missing.append("no active route yet: fastgate routes add --match '/v1/*' --to URL")
+    return missing
 
 
 def override_address(invocation: Invocation, host: str | None, port: int | None) -> Invocation:

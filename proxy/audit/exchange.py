@@ -21,6 +21,9 @@ from proxy.policy.model import HeaderPairs, RequestHead
 from proxy.settings import AuditSettings
 
 TEXT_MAX = 500  # characters of path, target and user agent that a row keeps
+BODY_BYTES_MAX = 16 * 1024 * 1024  # of each body, whatever the configuration says: a record has a bound
+# Masked whatever the configuration says; `audit.redact_headers` adds to them.
+_SECRET_HEADERS = ("authorization", "proxy-authorization", "x-api-key", "api-key", "cookie", "set-cookie")
 _STREAM_TYPES = (
     b"text/event-stream",
     b"application/x-ndjson",
@@ -43,8 +46,8 @@ def build_audit_policy(settings: AuditSettings) -> AuditPolicy:
     """Return the policy that the configuration's `audit` section asks for."""
     return AuditPolicy(
         include_headers=settings.include_headers,
-        body_bytes_max=settings.body_max_size if settings.include_body else 0,
-        redacted=header_names(settings.redact_headers),
+        body_bytes_max=min(settings.body_max_size, BODY_BYTES_MAX) if settings.include_body else 0,
+        redacted=header_names((*_SECRET_HEADERS, *settings.redact_headers)),
         forward_on_failure=settings.on_failure == "forward",
     )
 
@@ -78,6 +81,10 @@ class AuditTrail:
         self._sequence += 1
         return self._sequence
 
+    def return_sequence(self) -> None:
+        """Take back the last number: its request was refused and left no record, so there is no gap."""
+        self._sequence -= 1
+
     def write(self, *events: AuditEvent, required: bool = False) -> None:
         """Append events; if they cannot be written raise `JournalError` (`required`) or count them."""
         if self._journal is None:
@@ -97,6 +104,7 @@ class Exchange:
 
     __slots__ = (
         "_began_us",
+        "_begun",
         "_first_byte_us",
         "_head",
         "_is_stream",
@@ -127,6 +135,7 @@ class Exchange:
         self._trail = trail
         self._head = head
         self._began_us = began_us
+        self._begun = False
         self._started_ns = trail.monotonic_ns()
         self._first_byte_us: int | None = None
         self._is_stream = False
@@ -145,7 +154,12 @@ class Exchange:
 
     def begin(self, decision: Decision) -> None:
         """Write `Begin`; only after this may a byte go upstream. Raises `JournalError` if it must not."""
-        self._trail.write(self._build_begin(decision), required=True)
+        try:
+            self._trail.write(self._build_begin(decision), required=True)
+        except JournalError:
+            self._trail.return_sequence()
+            raise
+        self._begun = True
 
     def refuse(self, decision: Decision, status: int, reason: str, response_size: int) -> None:
         """Write `Begin` and `End` in one go, for a request that the gateway answers itself."""
@@ -184,14 +198,19 @@ class Exchange:
             self._response_tap += data[:room]
 
     def end(self, error: str | None = None) -> None:
-        """Write `End`, the first time it is called; later calls change nothing."""
+        """Write `End`, the first time it is called; later calls change nothing.
+
+        A request that failed before it was decided on has no `Begin` yet, and gets one now.
+        """
         if not self.ended:
             self.ended = True
-            self._trail.write(self._build_end(error))
+            begin = () if self._begun else (self._build_begin(None),)
+            self._trail.write(*begin, self._build_end(error))
 
-    def _build_begin(self, decision: Decision) -> Begin:
+    def _build_begin(self, decision: Decision | None) -> Begin:
         head, policy = self._head, self._trail.policy
         forward = decision if isinstance(decision, Forward) else None
+        key = decision.key if decision else None
         user_agent = next((value for name, value in head.headers if name == b"user-agent"), None)
         return Begin(
             ulid=self.ulid,
@@ -201,8 +220,8 @@ class Exchange:
             path=_text(head.path),
             ip_address=head.peer,
             user_agent=None if user_agent is None else _text(user_agent),
-            key_id=decision.key.key_id if decision.key else None,
-            source_path=decision.key.source_path if decision.key else None,
+            key_id=key.key_id if key else None,
+            source_path=key.source_path if key else None,
             route_id=forward.compiled.route.route_id if forward else None,
             target_url=_target_url(forward) if forward else None,
             headers=redact_headers(head.headers, policy.redacted) if policy.include_headers else None,
@@ -234,4 +253,5 @@ def _text(raw: bytes) -> str:
 
 def _target_url(forward: Forward) -> str:
     path, question, query = forward.target.partition(b"?")
-    return forward.compiled.origin + _text(path + question + redact_query(query) if query else path)
+    target = path + question + redact_query(query) if query else path
+    return (forward.compiled.origin + _text(target))[:TEXT_MAX]

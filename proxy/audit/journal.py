@@ -1,9 +1,9 @@
 """The journal: append-only segments on disk, one writer each, that hold events until they are rows.
 
 Format of a segment: records one after the other, each an 8-byte header (payload length and CRC-32 of the
-payload, two little-endian 32-bit words) and the MessagePack payload of one event. A record is appended with
-one `write`; a write that fails part way is cut off again, so a segment has a torn record at its end only if
-its writer was killed.
+payload, two little-endian 32-bit words) and a payload, a MessagePack array of the events that were appended
+together: a reader sees all of them or none. A record is appended with one `write`; a write that fails part
+way is cut off again, so a segment has a torn record at its end only if its writer was killed.
 
 A live segment is held under `flock` by its writer. A segment that nobody holds is finished: its writer has
 moved on or is dead, and once it has been read to its end and committed it may be deleted.
@@ -11,27 +11,34 @@ moved on or is dead, and once it has been read to its end and committed it may b
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import struct
 import time
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
 from proxy.audit.events import AuditEvent
-from proxy.errors import ConflictError, JournalError
+from proxy.errors import ConflictError, FastGateError, JournalError
 
 SEGMENT_BYTES_MAX = 16 * 1024 * 1024
 TOTAL_BYTES_MAX = 4 * 1024 * 1024 * 1024
 RECORD_BYTES_MAX = 64 * 1024 * 1024
 SUFFIX = ".log"
-_DECODER = msgspec.msgpack.Decoder(AuditEvent)
+_CLAIM = "lock"
+_RECORDED = "recorded"
+_DECODER = msgspec.msgpack.Decoder(list[AuditEvent])
 _HEADER = struct.Struct("<II")
-_HINT = "free space on the disk of audit.directory; traffic resumes by itself"
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_FULL_HINT = "free space on the disk of audit.directory; traffic resumes by itself"
+_ACCESS_HINT = "check that audit.directory is a folder that this user may write to"
+_FOLDER_MODE = 0o700
 
 
 class JournalWriter:
@@ -61,8 +68,8 @@ class JournalWriter:
 
     def append(self, *events: AuditEvent) -> None:
         """Write events in one go: all of them are in the journal afterwards, or `JournalError` is raised."""
-        encode = self._encoder.encode
-        record = b"".join([_frame(encode(event)) for event in events])
+        payload = self._encoder.encode(events)
+        record = _HEADER.pack(len(payload), zlib.crc32(payload)) + payload
         try:
             if self._size >= self._segment_bytes_max or self._file < 0:
                 self._rotate()
@@ -80,16 +87,23 @@ class JournalWriter:
         try:
             written = os.write(self._file, record)
             if written != len(record):
-                raise OSError("the disk took a part of a record only")
+                raise OSError(errno.ENOSPC, "the disk took a part of a record only")
         except OSError:
-            os.ftruncate(self._file, self._size)
+            self._cut_off()
             raise
         self._size += written
 
+    def _cut_off(self) -> None:
+        try:
+            os.ftruncate(self._file, self._size)
+        except OSError:
+            # Whatever came after half a record could not be read: this segment ends here.
+            self.close()
+
     def _rotate(self) -> None:
-        total = sum(path.stat().st_size for path in self._directory.glob("*" + SUFFIX))
+        total = sum(status.st_size for status in _stat_segments(self._directory))
         if total >= self._total_bytes_max:
-            raise OSError(f"the journal has reached {self._total_bytes_max} bytes")
+            raise OSError(errno.ENOSPC, f"the journal has reached {self._total_bytes_max} bytes")
         old = self._file
         self._open_segment()
         if old >= 0:
@@ -101,9 +115,14 @@ class JournalWriter:
         name = f"{self.writer_id}.{self._number:06d}"
         hidden = self._directory / (name + ".new")
         file = os.open(hidden, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        os.fchmod(file, 0o600)
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        hidden.rename(self._directory / (name + SUFFIX))
+        try:
+            os.fchmod(file, 0o600)
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            hidden.rename(self._directory / (name + SUFFIX))
+        except OSError:
+            os.close(file)
+            hidden.unlink(missing_ok=True)
+            raise
         self._file, self._size = file, 0
 
 
@@ -138,7 +157,7 @@ class Segment:
         """
         with self.path.open("rb") as file:
             file.seek(offset)
-            data = file.read(bytes_max)
+            data = file.read(max(bytes_max, _HEADER.size))
             if (
                 len(data) >= _HEADER.size
                 and (missing := _HEADER.unpack_from(data)[0] + _HEADER.size - len(data)) > 0
@@ -146,13 +165,19 @@ class Segment:
                 data += file.read(min(missing, RECORD_BYTES_MAX))
         events: list[AuditEvent] = []
         consumed = 0
-        for payload, end in _split_records(data):
-            try:
-                events.append(_DECODER.decode(payload))
-            except msgspec.MsgspecError:
+        for record, end in _split_records(data):
+            if record is None:
                 break
+            events += record
             consumed = end
         return events, offset + consumed
+
+    def salvage(self, offset: int) -> list[AuditEvent]:
+        """Return the events of a finished segment from `offset` on, passing over records that are damaged."""
+        with self.path.open("rb") as file:
+            file.seek(offset)
+            data = file.read()
+        return [event for record, _ in _split_records(data) for event in record or ()]
 
 
 def list_segments(directory: Path) -> list[Segment]:
@@ -161,58 +186,94 @@ def list_segments(directory: Path) -> list[Segment]:
 
 
 def make_journal_directory(directory: Path) -> None:
-    """Create the folder of the journal, for its owner only."""
-    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    """Create the folder of the journal, and those above it that are missing, for their owner only."""
+    missing = [folder for folder in (directory, *directory.parents) if not folder.exists()]
+    for folder in reversed(missing):
+        folder.mkdir(exist_ok=True, mode=_FOLDER_MODE)
 
 
-def _frame(payload: bytes) -> bytes:
-    return _HEADER.pack(len(payload), zlib.crc32(payload)) + payload
-
-
-def _split_records(data: bytes) -> Iterator[tuple[bytes, int]]:
+def _split_records(data: bytes) -> Iterator[tuple[list[AuditEvent] | None, int]]:
+    """Yield each record that is all there, with the place after it; None is one that cannot be read."""
     start = 0
     while start + _HEADER.size <= len(data):
         length, checksum = _HEADER.unpack_from(data, start)
         end = start + _HEADER.size + length
-        payload = data[start + _HEADER.size : end]
-        if end > len(data) or zlib.crc32(payload) != checksum:
+        if end > len(data):
             return
-        yield payload, end
+        yield _decode_record(data[start + _HEADER.size : end], checksum), end
         start = end
 
 
+def _decode_record(payload: bytes, checksum: int) -> list[AuditEvent] | None:
+    if zlib.crc32(payload) != checksum:
+        return None
+    try:
+        return _DECODER.decode(payload)
+    except msgspec.MsgspecError:  # written by another version
+        return None
+
+
+def _stat_segments(directory: Path) -> Iterator[os.stat_result]:
+    for segment in list_segments(directory):
+        # The recorder deletes what it has recorded at any moment.
+        with suppress(FileNotFoundError):
+            yield segment.path.stat()
+
+
 def _translate(error: OSError) -> JournalError:
-    return JournalError(f"the journal cannot be written: {error}", hint=_HINT)
+    hint = _FULL_HINT if error.errno in _FULL else _ACCESS_HINT
+    return JournalError(f"the journal cannot be written: {error.strerror or error}", hint=hint)
 
 
 def claim_journal(directory: Path) -> int:
     """Become the one recorder of a journal; return the open file whose closing gives it up.
 
-    Raises `ConflictError` if another process is it.
+    Raises `ConflictError` if another process is it, `JournalError` if there can be no journal there.
     """
-    make_journal_directory(directory)
-    file = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        make_journal_directory(directory)
+        file = os.open(directory / _CLAIM, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise _translate(error) from error
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+        os.utime(file)
+    except OSError as error:
         os.close(file)
-        raise ConflictError(
-            f"another gateway is running on the journal in {directory}",
-            hint="stop it first, or give this one an audit.directory of its own",
-        ) from None
+        raise _translate_claim(error, directory) from error
     return file
 
 
-def mark_recorded(directory: Path) -> None:
-    """Note that everything the journal held a moment ago is in the database."""
-    (directory / "recorded").touch(mode=0o600)
+def _translate_claim(error: OSError, directory: Path) -> FastGateError:
+    if not isinstance(error, BlockingIOError):
+        return _translate(error)
+    return ConflictError(
+        f"another gateway is running on the journal in {directory}",
+        hint="stop it first, or give this one an audit.directory of its own",
+    )
+
+
+def mark_recorded(directory: Path, moment_seconds: float) -> None:
+    """Note that everything the journal held at a moment, in seconds since the epoch, is in the database."""
+    mark = directory / _RECORDED
+    mark.touch(mode=0o600)
+    os.utime(mark, (moment_seconds, moment_seconds))
 
 
 def journal_lag_ms(directory: Path) -> int:
-    """Return how long the oldest event not yet in the database can have waited, in milliseconds."""
-    try:
-        recorded = (directory / "recorded").stat().st_mtime
-        newest = max((segment.path.stat().st_mtime for segment in list_segments(directory)), default=0.0)
-    except FileNotFoundError:
+    """Return how long the oldest event not yet in the database can have waited, in milliseconds.
+
+    What an earlier gateway left behind counts from the start of this one.
+    """
+    recorded, claimed = (_modified_at(directory / name) for name in (_RECORDED, _CLAIM))
+    newest = max((status.st_mtime for status in _stat_segments(directory) if status.st_size), default=0.0)
+    if newest <= recorded:
         return 0
-    return round(max(0.0, time.time() - recorded) * 1000) if newest > recorded else 0
+    return round(max(0.0, time.time() - max(recorded, claimed)) * 1000)
+
+
+def _modified_at(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0

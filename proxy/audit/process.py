@@ -70,10 +70,15 @@ class RecorderProcess:
         os.close(self._claim)
 
     def _spawn(self) -> subprocess.Popen[bytes]:
-        # The recorder inherits the claim: as long as one lives, nobody else records this journal.
+        # `-P`: a folder called proxy where the gateway was started is not this package. The recorder
+        # inherits the claim: as long as one lives, nobody else records this journal.
+        home = str(Path(__file__).parents[2])
+        path = os.pathsep.join(filter(None, (home, os.environ.get("PYTHONPATH"))))
         return subprocess.Popen(  # noqa: S603
-            [sys.executable, "-m", __name__, self._arguments],
+            [sys.executable, "-P", "-m", __name__, self._arguments],
+            env={**os.environ, "PYTHONPATH": path},
             stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
             pass_fds=[self._claim],
             start_new_session=True,  # Ctrl-C in a terminal is for the gateway, which then lets go of it
         )
@@ -83,16 +88,20 @@ class RecorderProcess:
             self._process.stdin.close()
 
     def _keep_running(self) -> None:
-        deaths = 0
+        deaths, is_last = 0, False
         while True:
             code = self._process.wait()
-            if code == 0 and self._stopping.is_set():
+            if self._stopping.is_set() and (code == 0 or is_last):
                 return
             _log.error("the recorder ended with %d; rows wait in the journal until it runs again", code)
-            if self._stopping.wait(RESTART_SECONDS[min(deaths, len(RESTART_SECONDS) - 1)]) and deaths:
-                return
+            # One that dies while the gateway stops, or before, is run once more: for what is left.
+            is_last = self._stopping.wait(RESTART_SECONDS[min(deaths, len(RESTART_SECONDS) - 1)])
             deaths += 1
-            self._process = self._spawn()
+            self._release()
+            try:
+                self._process = self._spawn()
+            except OSError as error:  # no memory, no file: the next round finds the dead one again
+                _log.error("the recorder cannot be started: %s", error)
             if self._stopping.is_set():
                 self._release()
 

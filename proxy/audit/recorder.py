@@ -8,10 +8,13 @@ is deleted only when the database has committed all of it.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
+from proxy.audit.events import AuditEvent
 from proxy.audit.journal import Segment, list_segments, mark_recorded
 from proxy.audit.rows import build_batch
 from proxy.clock import now_us
@@ -40,6 +43,7 @@ class Recorder:
         self._directory = directory
         self._open_database = open_database
         self._database: Database | None = None
+        self._file_id = (0, 0)
         self._offsets: dict[str, int] = {}
 
     def run(self, stop: Stop) -> None:
@@ -61,14 +65,19 @@ class Recorder:
 
         Raises `DatabaseError` with everything not yet committed still in the journal.
         """
+        started = time.time()
         database = self._connect()
+        segments = list_segments(self._directory)
+        # Asked before anything is measured: what a finished segment holds then is all it will ever hold.
+        finished = {segment for segment in segments if segment.is_finished()}
+        # What comes while this runs waits for the next step: under load there would be no end to it.
+        goals = {segment: segment.path.stat().st_size for segment in segments}
         total = 0
-        # Asked before anything is read: what a finished segment holds after that is all it will ever hold.
-        finished = {segment for segment in list_segments(self._directory) if segment.is_finished()}
-        while count := self._record_batch(database):
+        while (count := self._record_batch(database, goals, finished)) is not None:
             total += count
+        self._check_file(database)
         self._remove(database, finished)
-        mark_recorded(self._directory)
+        mark_recorded(self._directory, started)
         return total
 
     def _try_step(self) -> bool:
@@ -87,23 +96,60 @@ class Recorder:
     def _connect(self) -> Database:
         if self._database is None:
             self._database = self._open_database()
+            self._file_id = _identify(self._database.path)
             self._offsets = read_offsets(self._database)
+        self._check_file(self._database)
         return self._database
 
-    def _record_batch(self, database: Database) -> int:
-        batch, offsets, count = Batch(), dict[str, int](), 0
-        created_us = now_us()
-        for segment in list_segments(self._directory):
+    def _check_file(self, database: Database) -> None:
+        """Raise `DatabaseError` if the file has been deleted or replaced: what is written goes nowhere."""
+        if _identify(database.path) != self._file_id:
+            raise DatabaseError(
+                f"{database.path} is not the file that was opened", hint="it will be opened again"
+            )
+
+    def _record_batch(
+        self, database: Database, goals: dict[Segment, int], finished: set[Segment]
+    ) -> int | None:
+        """Record one batch and return how many events it held, or None if all goals have been reached.
+
+        A writer's segments are read in their order, each to its end before the next: an `End` must not
+        come to the database before its `Begin`.
+        """
+        batch, offsets = Batch(), dict[str, int]()
+        count, room, created_us = 0, BATCH_BYTES_MAX, now_us()
+        for segment, goal in goals.items():
             start = self._offsets.get(segment.name, 0)
-            events, end = segment.read(start, BATCH_BYTES_MAX)
-            if events:
+            if start >= goal:
+                continue
+            events, end = segment.read(start, min(room, goal - start))
+            if not events and segment in finished:
+                events, end = self._salvage(segment, start), goal
+            if end > start:
                 batch.extend(build_batch(events, writer_id=segment.writer_id, created_us=created_us))
                 offsets[segment.name] = end
-                count += len(events)
-        if count:
-            write_batch(database, batch, offsets)
-            self._offsets |= offsets
+                count, room = count + len(events), room - (end - start)
+            if start < end < goal or room <= 0:
+                break
+        if not offsets:
+            return None
+        write_batch(database, batch, offsets)
+        self._offsets |= offsets
         return count
+
+    def _salvage(self, segment: Segment, start: int) -> list[AuditEvent]:
+        """Return what can be read behind a record that was cut off by a kill, or damaged since.
+
+        The segment is kept aside under another name, for it may be wanted.
+        """
+        kept = segment.path.with_suffix(".damaged")
+        with suppress(FileExistsError):
+            kept.hardlink_to(segment.path)
+        events = segment.salvage(start)
+        _log.error(
+            "a record of the journal at byte %d could not be read; its segment is kept in %s", start, kept
+        )
+        return events
 
     def _remove(self, database: Database, finished: set[Segment]) -> None:
         if not finished:
@@ -113,14 +159,19 @@ class Recorder:
             if interrupted := finish_writer(database, writer_id):
                 _log.warning("%d requests of %s were interrupted", interrupted, writer_id)
         for segment in finished:
-            self._discard(segment)
-        forget_segments(database, [segment.name for segment in finished])
-
-    def _discard(self, segment: Segment) -> None:
-        unread = segment.path.stat().st_size - self._offsets.pop(segment.name, 0)
-        if unread == 0:
             segment.path.unlink()
-            return
-        # A record cut off by a kill, or one that was damaged since: kept aside, for it may be wanted.
-        kept = segment.path.rename(segment.path.with_suffix(".damaged"))
-        _log.error("%d bytes of the journal could not be read and are kept in %s", unread, kept)
+        # A recorder that died here once has left offsets of segments behind that are gone.
+        gone = self._offsets.keys() - {segment.name for segment in list_segments(self._directory)}
+        forget_segments(database, gone)
+        for name in gone:
+            del self._offsets[name]
+
+
+def _identify(path: Path) -> tuple[int, int]:
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise DatabaseError(
+            f"{path} cannot be opened: {error.strerror}", hint="run 'fastgate init'"
+        ) from error
+    return status.st_dev, status.st_ino

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from urllib.parse import unquote_to_bytes
 
 from proxy.policy.model import HeaderPairs
 
 MASK = b"[redacted]"
 _SCHEME = re.compile(rb"(?:bearer|basic|digest|negotiate) ", re.IGNORECASE)
-_SECRET_PARAMETER = re.compile(
-    rb"((?:\A|&)[^=&]*(?:key|token|secret|password|signature|auth)[^=&]*=)[^&]+", re.IGNORECASE
-)
+_WORDS = rb"(?:key|token|secret|passw|pwd|signature|auth|credential)"
+# Atomic: a name is looked through once, or one that repeats a word would cost the square of its length.
+_SECRET_PARAMETER = re.compile(rb"((?:\A|&)(?:sig|(?>[^=&]*?" + _WORDS + rb")[^=&]*+)=)[^&]+", re.IGNORECASE)
+_SECRET_NAME = re.compile(rb"\Asig\Z|" + _WORDS, re.IGNORECASE)
 
 
 def header_names(names: Iterable[str]) -> frozenset[bytes]:
@@ -30,7 +32,17 @@ def redact_headers(headers: HeaderPairs, names: frozenset[bytes]) -> list[tuple[
 
 def redact_query(query: bytes) -> bytes:
     """Return the query with the values of parameters that are named like credentials masked."""
+    if b"%" in query:
+        query = b"&".join([_mask_encoded(parameter) for parameter in query.split(b"&")])
     return _SECRET_PARAMETER.sub(rb"\1" + MASK, query)
+
+
+def _mask_encoded(parameter: bytes) -> bytes:
+    """Return a parameter, masked if its name is a credential's once it has been decoded."""
+    name, equals, value = parameter.partition(b"=")
+    if not value or b"%" not in name or not _SECRET_NAME.search(unquote_to_bytes(name)):
+        return parameter
+    return name + equals + MASK
 
 
 def _mask(value: bytes) -> bytes:

@@ -79,9 +79,9 @@ def _end_columns(event: End) -> Columns:
         event.is_stream,
         event.chunks,
         event.error,
-        _body_text(event.request_body, event.request_size),
+        _body_text(event.request_body, event.request_size, is_broken=event.error is not None),
         _json_headers(event.headers),
-        _body_text(event.response_body, event.response_size),
+        _body_text(event.response_body, event.response_size, is_broken=event.error is not None),
         event.gateway_us / 1000,
     )
 
@@ -93,13 +93,14 @@ def _json_headers(headers: HeaderPairs | None) -> str | None:
     return _encode_json(pairs).decode()
 
 
-def _body_text(body: bytes | None, size: int) -> str | None:
+def _body_text(body: bytes | None, size: int, *, is_broken: bool) -> str | None:
     if not body:
         return None
     is_cut = size > len(body)
     try:
-        # A cut may go through the middle of a character: that is not yet a sign of binary data.
-        text = codecs.getincrementaldecoder("utf-8")().decode(body, final=not is_cut)
+        # A cut, ours or the network's, may go through the middle of a character: that is not yet a sign
+        # of binary data.
+        text = codecs.getincrementaldecoder("utf-8")().decode(body, final=not (is_cut or is_broken))
     except UnicodeDecodeError:
         return f"[binary, {size} bytes]"
     if "\x00" in text:

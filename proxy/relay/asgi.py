@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from contextlib import suppress
 from typing import Any
 
 import httpx
@@ -22,6 +23,7 @@ Send = Callable[[Message], Awaitable[None]]
 ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 WATCH_DELAY_SECONDS = 0.05
+LINGER_SECONDS_MAX = 5.0
 
 
 class ClientGoneError(Exception):
@@ -47,13 +49,50 @@ def read_head(scope: Scope) -> RequestHead:
 
 
 def find_framing(headers: HeaderPairs) -> tuple[bytes, bytes] | None:
-    """Return the header that frames the body (RFC 9112 section 6), or None if there is no body."""
+    """Return the header that frames the body (RFC 9112 section 6), or None if no body is announced."""
     for pair in headers:
-        if pair[0] == b"content-length":
-            return pair if pair[1] != b"0" else None
-        if pair[0] == b"transfer-encoding":
+        if pair[0] in (b"content-length", b"transfer-encoding"):
             return pair
     return None
+
+
+class Incoming:
+    """A request's messages, called as `receive` is, and whether its body has been read to the end.
+
+    A body that nobody wants has to be read all the same: the server cannot even report the end of an exchange
+    while pieces of its body wait, and closing a connection on unread bytes takes the answer from the client.
+    """
+
+    __slots__ = ("_discarding", "_receive", "is_read")
+
+    def __init__(self, receive: Receive, *, has_body: bool) -> None:
+        self.is_read = not has_body
+        self._receive = receive
+        self._discarding: asyncio.Task[None] | None = None
+
+    async def __call__(self) -> Message:
+        message = await self._receive()
+        if not message.get("more_body", False):
+            self.is_read = True
+        return message
+
+    def discard(self) -> None:
+        """From now on, throw away what is still to come; until the server reports the end of the exchange."""
+        if self._discarding is None:
+            self._discarding = asyncio.create_task(self._discard())
+
+    async def linger(self) -> None:
+        """Throw away what is still to come; return when it has come, or after `LINGER_SECONDS_MAX`."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LINGER_SECONDS_MAX):
+                while not self.is_read:
+                    await self()
+        if not self.is_read:
+            self.discard()
+
+    async def _discard(self) -> None:
+        while (await self())["type"] != "http.disconnect":
+            pass
 
 
 class RequestBody(httpx.AsyncByteStream):
@@ -85,10 +124,10 @@ class RequestBody(httpx.AsyncByteStream):
 class ClientWatch:
     """Cancels the task that serves a request when its client leaves.
 
-    It reads from `receive`, so it is started only once the body has been read, and it has to be stopped
-    before the response is finished: a server reports a finished exchange as a disconnect too. It begins to
-    read only after a moment: most plain requests are over by then, and a task for each would cost them more
-    than deciding does.
+    It reads from `receive`, so it is started only once nobody reads the body any more, and it has to be
+    stopped before the response is finished: a server reports a finished exchange as a disconnect too. It
+    begins to read only after a moment: most plain requests are over by then, and a task for each would cost
+    them more than deciding does.
     """
 
     def __init__(self, receive: Receive) -> None:
@@ -99,8 +138,9 @@ class ClientWatch:
         self._watching: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Begin to watch, `WATCH_DELAY_SECONDS` from now."""
-        self._delayed = asyncio.get_running_loop().call_later(WATCH_DELAY_SECONDS, self._begin)
+        """Begin to watch, `WATCH_DELAY_SECONDS` from now. Later calls change nothing."""
+        if self._delayed is None:
+            self._delayed = asyncio.get_running_loop().call_later(WATCH_DELAY_SECONDS, self._begin)
 
     def stop(self) -> None:
         """Watch no longer."""

@@ -13,11 +13,11 @@ import logging
 import httpx
 
 from proxy.audit.exchange import Exchange
-from proxy.errors import UpstreamError, UpstreamTruncatedError
+from proxy.errors import UpstreamError, UpstreamInvalidError, UpstreamTruncatedError
 from proxy.policy.decide import Forward
 from proxy.policy.headers import filter_response_headers
 from proxy.policy.model import RequestHead
-from proxy.relay.asgi import BodyTooLargeError, ClientGoneError, ClientWatch, Receive, RequestBody, Send
+from proxy.relay.asgi import BodyTooLargeError, ClientGoneError, ClientWatch, Incoming, RequestBody, Send
 from proxy.relay.replies import TOO_LARGE, build_error, send_error
 from proxy.relay.upstream import Upstream, translate_error
 
@@ -30,11 +30,12 @@ _log = logging.getLogger(__name__)
 class Forwarding:
     """Forwards one request whose `Begin` has been written. `run` is called once."""
 
-    __slots__ = ("_exchange", "_send", "_upstream")
+    __slots__ = ("_exchange", "_incoming", "_send", "_upstream")
 
-    def __init__(self, upstream: Upstream, exchange: Exchange, send: Send) -> None:
+    def __init__(self, upstream: Upstream, exchange: Exchange, incoming: Incoming, send: Send) -> None:
         self._upstream = upstream
         self._exchange = exchange
+        self._incoming = incoming
         self._send = send
 
     async def run(
@@ -42,13 +43,12 @@ class Forwarding:
         head: RequestHead,
         decision: Forward,
         framing: tuple[bytes, bytes] | None,
-        receive: Receive,
         *,
         timeout_seconds: float,
         body_bytes_max: int,
     ) -> str | None:
         """Forward and answer; return the reason of a failure, as the audit row has it, or None."""
-        watch = ClientWatch(receive)
+        watch = ClientWatch(self._incoming)
         error: str | None = INTERNAL_ERROR
         try:
             body = None
@@ -56,7 +56,7 @@ class Forwarding:
                 watch.start()
             else:
                 decision.headers.append(framing)
-                body = RequestBody(receive, self._exchange, body_bytes_max, watch.start)
+                body = RequestBody(self._incoming, self._exchange, body_bytes_max, watch.start)
             self._exchange.gateway_us = self._exchange.elapsed_us()
             response = await self._upstream.send(
                 head.method,
@@ -66,6 +66,7 @@ class Forwarding:
                 body,
                 timeout_seconds,
             )
+            watch.start()  # a backend may answer before it has the whole body, and take no more of it
             await self._relay(response, watch)
             error = None
         except asyncio.CancelledError:
@@ -89,10 +90,12 @@ class Forwarding:
 
     async def _relay(self, response: httpx.Response, watch: ClientWatch) -> None:
         exchange, send = self._exchange, self._send
-        headers = filter_response_headers(response.headers.raw)
-        exchange.take_response_head(response.status_code, headers)
         is_whole = False
         try:
+            if not 200 <= response.status_code <= 599:  # RFC 9110 section 15: nothing else is a final status
+                raise UpstreamInvalidError("the backend answered with a status that is none")
+            headers = filter_response_headers(response.headers.raw)
+            exchange.take_response_head(response.status_code, headers)
             await send(
                 {
                     "type": "http.response.start",
@@ -107,6 +110,8 @@ class Forwarding:
                 await send({"type": "http.response.body", "body": chunk, "more_body": True})
             is_whole = True
             watch.stop()
+            if not self._incoming.is_read:
+                await self._incoming.linger()
             await send({"type": "http.response.body", "body": b"", "more_body": False})
         except httpx.TransportError as error:
             raise translate_error(error, UpstreamTruncatedError) from error
@@ -124,7 +129,8 @@ class Forwarding:
         if not exchange.answered:
             body = build_error(status, code, message, exchange.request_id)
             exchange.answered, exchange.status, exchange.response_size = True, status, len(body)
-            await send_error(self._send, status, body, self._own_headers())
+            exchange.end(code)
+            await send_error(self._send, self._incoming, status, body, self._own_headers())
         return code
 
 

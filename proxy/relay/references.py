@@ -34,8 +34,9 @@ def resolve_value(text: str, environ: Mapping[str, str], folder: Path) -> str:
 
     def look_up(match: re.Match[str]) -> str:
         kind, name = match.groups()
-        value = environ.get(name) if kind == "env" else _read_file(folder / name)
-        if value is None:
+        # Blanks at the end come from an editor or a shell, and no header value can end in one.
+        value = (environ.get(name, "") if kind == "env" else _read_file(folder / name)).strip()
+        if not value:
             raise InvalidInputError(f"{match[0]} stands for nothing", hint="set it, then restart the gateway")
         if not _HEADER_VALUE.fullmatch(value):
             raise InvalidInputError(f"{match[0]} stands for something that no header can hold")
@@ -44,9 +45,9 @@ def resolve_value(text: str, environ: Mapping[str, str], folder: Path) -> str:
     return _REFERENCE.sub(look_up, text)
 
 
-def _read_file(path: Path) -> str | None:
+def _read_file(path: Path) -> str:
     try:
         with path.open(encoding="latin-1") as file:
-            return file.read(FILE_BYTES_MAX).strip()
-    except OSError:
-        return None
+            return file.read(FILE_BYTES_MAX)
+    except (OSError, ValueError):  # ValueError: a path that holds NUL
+        return ""

@@ -43,6 +43,8 @@ class SnapshotSource:
         self._strip_headers = strip_headers
         self._environ = environ
         self._folder = folder
+        self._revision: int | None = None  # of what `current` was built from, if it is still there
+        self._trouble = ""
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="snapshot", daemon=True)
 
@@ -55,14 +57,16 @@ class SnapshotSource:
     def stop(self) -> None:
         """Stop following; returns when the thread has closed its connection."""
         self._stopping.set()
-        self._thread.join()
+        if self._thread.ident is not None:  # never started if the first snapshot could not be loaded
+            self._thread.join()
 
     def refresh(self, database: Database) -> None:
         """Replace the snapshot if the revision has moved."""
         # Read before the rows: what changes in between is then loaded again, never missed.
         revision = read_revision(database)
-        if revision != self.current.revision:
+        if revision != self._revision:
             self.current = self._build(revision, load_keys(database), *load_routes(database))
+            self._revision = revision
             _log.info(
                 "revision %d: %d keys, %d routes", revision, len(self.current.keys), self.current.routes.size
             )
@@ -71,11 +75,29 @@ class SnapshotSource:
         while not self._stopping.is_set():
             try:
                 with self._open_database() as database:
-                    while not self._stopping.wait(POLL_SECONDS):
-                        self.refresh(database)
-            except DatabaseError as error:
-                _log.warning("keys and routes stay as they were: %s", error)
+                    self._follow(database)
+            except Exception as error:  # noqa: BLE001
+                # The outermost boundary of the thread: what cannot be read now may be in a moment, and a
+                # thread that had ended would leave disabled keys in force for good.
+                self._report(error)
                 self._stopping.wait(POLL_SECONDS)
+            self._revision = None  # what is opened next may be another database, with the same number
+
+    def _follow(self, database: Database) -> None:
+        # An open database that was deleted or replaced can still be read, and never changes again.
+        opened = _identify(database.path)
+        while opened is not None and _identify(database.path) == opened:
+            self.refresh(database)
+            self._trouble = ""
+            if self._stopping.wait(POLL_SECONDS):
+                return
+
+    def _report(self, error: Exception) -> None:
+        # Once for each trouble, not four times a second.
+        if (trouble := repr(error)) != self._trouble:
+            self._trouble = trouble
+            is_bug = not isinstance(error, DatabaseError)
+            _log.warning("keys and routes stay as they were: %s", error, exc_info=is_bug)
 
     def _build(
         self, revision: int, keys: tuple[ApiKey, ...], routes: tuple[Route, ...], problems: tuple[str, ...]
@@ -94,6 +116,14 @@ class SnapshotSource:
             _log.error("route %s is left out: %s", route.route_id, error)
             return None
         return ready
+
+
+def _identify(path: Path) -> tuple[int, int] | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def _compile_key(key: ApiKey) -> KeyEntry | None:

@@ -30,7 +30,7 @@ MOMENT = datetime(2026, 1, 31, 20, 5, 9, 123456, tzinfo=timezone.utc)  # noqa: U
 
 
 def test_times_are_rfc_3339_in_the_zone_at_any_depth() -> None:
-    assert format_plain({"at": [MOMENT]}, ZONE) == {"at": ["2026-02-01T04:05:09.123+08:00"]}
+    assert format_plain({"at": [MOMENT]}, ZONE) == {"at": ["2026-02-01T04:05:09.123456+08:00"]}
 
 
 def test_a_text_of_a_value_is_what_json_calls_it_and_none_is_empty() -> None:
@@ -53,7 +53,7 @@ def test_controls_are_spelled_out() -> None:
 def test_a_cell_is_brief_in_a_table_and_exact_in_full() -> None:
     column = Column("at", text=format_minute)
     assert column.cell_of({"at": MOMENT}, ZONE, full=False) == "2026-02-01 04:05"
-    assert column.cell_of({"at": MOMENT}, ZONE, full=True) == "2026-02-01T04:05:09.123+08:00"
+    assert column.cell_of({"at": MOMENT}, ZONE, full=True) == "2026-02-01T04:05:09.123456+08:00"
 
 
 def test_a_field_without_value_is_a_dim_dash() -> None:

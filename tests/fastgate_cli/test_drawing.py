@@ -116,7 +116,7 @@ def test_an_object_is_a_sheet_of_its_fields() -> None:
         "             X-B: 2",
         "permissions  p",
         "             q",
-        "at           2026-01-31T00:00:00.000+00:00",
+        "at           2026-01-31T00:00:00.000000+00:00",
         "none         -",
     ]
 

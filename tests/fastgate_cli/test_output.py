@@ -40,7 +40,13 @@ COLUMNS = (
     Column("both", shown="display", value=lambda row: row["id"] + row["name"]),
 )
 ROW: dict[str, Any] = {"id": "a1", "name": "näme", "at": MOMENT, "tags": ["x", "y"], "body": None}
-PLAIN = {"id": "a1", "name": "näme", "at": "2026-01-31T00:00:00.000+08:00", "tags": ["x", "y"], "body": None}
+PLAIN = {
+    "id": "a1",
+    "name": "näme",
+    "at": "2026-01-31T00:00:00.000000+08:00",
+    "tags": ["x", "y"],
+    "body": None,
+}
 
 
 class Stream(io.StringIO):
@@ -80,7 +86,7 @@ def test_a_pipe_gets_tsv_with_a_header_and_every_data_field(out: Printed) -> Non
     print_rows([ROW], COLUMNS, options())
     assert out.getvalue().splitlines() == [
         "id\tname\tat\ttags\tbody",
-        'a1\tnäme\t2026-01-31T00:00:00.000+08:00\t["x", "y"]\t',
+        'a1\tnäme\t2026-01-31T00:00:00.000000+08:00\t["x", "y"]\t',
     ]
 
 

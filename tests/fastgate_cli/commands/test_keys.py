@@ -106,7 +106,7 @@ def test_times_are_shown_in_the_configured_zone(
 ) -> None:
     (tmp_path / "fastgate.yaml").write_text('app: {timezone: "-03:30"}\n')
     row = create("--expires", "2099-01-01")
-    assert row["expires_at"] == "2099-01-01T00:00:00.000-03:30"
+    assert row["expires_at"] == "2099-01-01T00:00:00.000000-03:30"
 
 
 @pytest.mark.parametrize(

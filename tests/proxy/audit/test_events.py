@@ -1,0 +1,66 @@
+"""Events as the journal holds them: they come back as they were, from this version and from others."""
+
+from __future__ import annotations
+
+import msgspec
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from proxy.audit.events import AuditEvent, Begin, End, FirstByte, log_id, request_id
+
+ENCODER = msgspec.msgpack.Encoder()
+DECODER = msgspec.msgpack.Decoder(AuditEvent)
+counts = st.integers(0, 2**62)
+texts = st.none() | st.text(st.characters(codec="utf-8"))
+headers = st.none() | st.lists(st.tuples(st.binary(), st.binary()))
+begins = st.builds(
+    Begin,
+    ulid=st.text(),
+    sequence=counts,
+    began_us=counts,
+    user_agent=texts,
+    key_id=texts,
+    source_path=texts,
+    route_id=texts,
+    target_url=texts,
+    headers=headers,
+)
+first_bytes = st.builds(FirstByte, ulid=st.text(), began_us=counts, after_us=counts)
+ends = st.builds(
+    End,
+    ulid=st.text(),
+    began_us=counts,
+    after_us=counts,
+    status=st.none() | st.integers(100, 999),
+    error=texts,
+    gateway_us=counts,
+    request_size=counts,
+    response_size=counts,
+    chunks=counts,
+    first_byte_after_us=st.none() | counts,
+    headers=headers,
+    request_body=st.none() | st.binary(),
+    response_body=st.none() | st.binary(),
+)
+
+
+@settings(deadline=None, max_examples=100)
+@given(begins | first_bytes | ends)
+def test_an_event_comes_back_as_it_was(event: AuditEvent) -> None:
+    assert DECODER.decode(ENCODER.encode(event)) == event
+
+
+def test_an_end_of_an_earlier_version_that_lacks_the_last_fields_is_read() -> None:
+    event = DECODER.decode(ENCODER.encode(["e", "u", 1, 2, 200]))
+
+    assert event == End("u", 1, 2, 200)
+
+
+def test_fields_that_a_later_version_adds_at_the_end_are_passed_over() -> None:
+    event = DECODER.decode(ENCODER.encode(["f", "u", 1, 2, "new", {"more": True}]))
+
+    assert event == FirstByte("u", 1, 2)
+
+
+def test_the_row_and_the_request_are_named_after_the_same_ulid() -> None:
+    assert (log_id("01jd"), request_id("01jd")) == ("log_01jd", "req_01jd")

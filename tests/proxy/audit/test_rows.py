@@ -1,0 +1,226 @@
+"""Events to rows: the same row however the events are spread over batches, and bodies as readable text."""
+
+from __future__ import annotations
+
+import json
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from proxy.audit.events import AuditEvent, Begin, End, FirstByte
+from proxy.audit.rows import build_batch
+from proxy.store.database import Database, open_database
+from proxy.store.logs import get_log
+from proxy.store.models import ApiKeyRow
+from proxy.store.recording import BEGIN_COLUMNS, END_COLUMNS, Batch, write_batch
+
+BEGAN_US = 1_769_817_600_000_000
+WRITER = "worker-1"
+
+
+def make_begin(ulid: str, sequence: int = 1, **fields: Any) -> Begin:
+    return Begin(ulid, sequence, BEGAN_US + sequence, "POST", "/v1/chat", "::1", **fields)
+
+
+def make_end(ulid: str, sequence: int = 1, **fields: Any) -> End:
+    return End(ulid, BEGAN_US + sequence, 5_400, 200, **fields)
+
+
+def build(*events: AuditEvent) -> Batch:
+    return build_batch(events, writer_id=WRITER, created_us=BEGAN_US)
+
+
+def read_rows(database: Database) -> list[tuple[object, ...]]:
+    return [tuple(row) for row in database.connection().execute("SELECT * FROM audit_logs ORDER BY id")]
+
+
+def body_of(body: bytes, size: int | None = None, error: str | None = None) -> object:
+    end = make_end("u", response_body=body, response_size=len(body) if size is None else size, error=error)
+    columns = dict(zip(BEGIN_COLUMNS + END_COLUMNS, build(make_begin("u"), end).inserts[0], strict=True))
+    return columns["response_body"]
+
+
+def test_a_row_has_every_column_of_a_request(tmp_path: Path) -> None:
+    begin = make_begin(
+        "u",
+        user_agent="curl/8",
+        key_id="key_1",
+        source_path="team",
+        route_id="rt_1",
+        target_url="http://backend/v1/chat",
+        headers=[(b"accept", b"caf\xe9"), (b"accept", b"b")],
+    )
+    end = make_end(
+        "u",
+        first_byte_after_us=1_200,
+        gateway_us=345,
+        request_size=10,
+        response_size=5,
+        is_stream=True,
+        chunks=3,
+        headers=[(b"content-type", b"text/event-stream")],
+        request_body=b'{"a": "b"}',
+        response_body="é: 1".encode(),
+    )
+    with open_database(tmp_path / "f.db", create=True) as database:
+        write_batch(database, build(begin, FirstByte("u", BEGAN_US + 1, 1_200), end), {})
+        row = get_log(database, "log_u")
+
+    times = [row.pop(name).isoformat() for name in ("request_time", "first_response_time", "response_time")]
+    assert times == [
+        "2026-01-31T08:00:00.000001+08:00",
+        "2026-01-31T08:00:00.001201+08:00",
+        "2026-01-31T08:00:00.005401+08:00",
+    ]
+    assert row.pop("created_at").isoformat() == "2026-01-31T08:00:00+08:00"
+    assert row == {
+        "id": "log_u",
+        "request_id": "req_u",
+        "api_key": "key_1",
+        "source_path": "team",
+        "method": "POST",
+        "path": "/v1/chat",
+        "target_url": "http://backend/v1/chat",
+        "status_code": 200,
+        "response_time_ms": 5,
+        "request_size": 10,
+        "response_size": 5,
+        "user_agent": "curl/8",
+        "ip_address": "::1",
+        "is_stream": True,
+        "stream_chunks": 3,
+        "error_message": None,
+        "request_headers": [["accept", "café"], ["accept", "b"]],
+        "request_body": '{"a": "b"}',
+        "response_headers": [["content-type", "text/event-stream"]],
+        "response_body": "é: 1",
+        "route_id": "rt_1",
+        "gateway_ms": 0.345,
+        "writer_id": WRITER,
+        "sequence": 1,
+    }
+
+
+LIVES = st.lists(st.sampled_from(["b", "be", "bf", "bfe", "refused", "failed"]), max_size=6)
+
+
+def make_lives(kinds: list[str]) -> list[list[AuditEvent]]:
+    lives: list[list[AuditEvent]] = []
+    for number, kind in enumerate(kinds, start=1):
+        ulid = f"u{number}"
+        refused = kind == "refused"
+        life: list[AuditEvent] = [
+            make_begin(ulid, number, key_id="key_1", route_id=None if refused else "rt_1")
+        ]
+        if kind in ("bf", "bfe"):
+            life.append(FirstByte(ulid, BEGAN_US + number, 1_000))
+        if kind in ("be", "bfe", "refused", "failed"):
+            error = None if kind in ("be", "bfe") else kind
+            life.append(make_end(ulid, number, error=error, is_stream=kind == "bfe"))
+        lives.append(life)
+    return lives
+
+
+def interleave(lives: list[list[AuditEvent]], picks: list[int]) -> list[AuditEvent]:
+    queues = [list(life) for life in lives]
+    events: list[AuditEvent] = []
+    position = 0
+    while any(queues):
+        waiting = [queue for queue in queues if queue]
+        pick = picks[position % len(picks)] if picks else 0
+        events.append(waiting[pick % len(waiting)].pop(0))
+        position += 1
+    return events
+
+
+def record(path: Path, batches: list[list[AuditEvent]]) -> tuple[object, object]:
+    with open_database(path, create=True) as database:
+        with database.transaction():
+            ApiKeyRow.insert(key_id="key_1", key_value="digest", source_path="s").execute(database.peewee)
+        for events in batches:
+            write_batch(database, build(*events), {})
+        usage = database.connection().execute("SELECT usage_count, last_used_at FROM api_keys").fetchone()
+        return read_rows(database), usage
+
+
+@settings(deadline=None, max_examples=25)
+@given(LIVES, st.lists(st.integers(0, 9), max_size=20), st.sets(st.integers(0, 18)))
+def test_any_split_over_batches_gives_the_same_rows(
+    tmp_path_factory: pytest.TempPathFactory, kinds: list[str], picks: list[int], cuts: set[int]
+) -> None:
+    folder = tmp_path_factory.mktemp("rows")
+    events = interleave(make_lives(kinds), picks)
+    bounds = [0, *sorted(cut for cut in cuts if 0 < cut < len(events)), len(events)]
+    batches = [events[start:end] for start, end in pairwise(bounds)]
+
+    at_once = record(folder / "whole.db", [events])
+    in_parts = record(folder / "parts.db", batches)
+
+    assert in_parts == at_once
+
+
+def test_a_request_in_flight_is_a_row_without_an_end(tmp_path: Path) -> None:
+    with open_database(tmp_path / "f.db", create=True) as database:
+        write_batch(database, build(make_begin("u"), FirstByte("u", BEGAN_US + 1, 700)), {})
+        row = get_log(database, "log_u")
+
+    assert (row["status_code"], row["response_time"], row["error_message"]) == (None, None, None)
+    assert row["is_stream"] is True
+    assert row["first_response_time"] > row["request_time"]
+
+
+def test_only_requests_that_were_forwarded_count_as_uses_of_a_key() -> None:
+    batch = build(
+        make_begin("a", 1, key_id="key_1", route_id="rt_1"),
+        make_begin("b", 2, key_id="key_1", route_id="rt_1"),
+        make_begin("refused", 3, key_id="key_1"),
+        make_begin("nobody", 4),
+    )
+
+    assert {key: (use.count, use.last_us) for key, use in batch.usage.items()} == {"key_1": (2, BEGAN_US + 2)}
+
+
+@pytest.mark.parametrize(
+    ("body", "size", "text"),
+    [
+        (b"", 0, None),
+        (b"plain", 5, "plain"),
+        ("日本".encode(), 6, "日本"),
+        ("日本".encode()[:4], 6, "日[cut at 4 of 6 bytes]"),
+        (b"plain", 9, "plain[cut at 5 of 9 bytes]"),
+        (b"\xff\xfe", 2, "[binary, 2 bytes]"),
+        (b"\xff\xfe", 900, "[binary, 900 bytes]"),
+        (b"a\x00b", 3, "[binary, 3 bytes]"),
+        (b"a\xc3", 2, "[binary, 2 bytes]"),
+    ],
+)
+def test_a_body_is_text_or_marked(body: bytes, size: int, text: str | None) -> None:
+    assert body_of(body, size) == text
+
+
+def test_a_stream_broken_off_inside_a_character_is_still_text() -> None:
+    assert body_of("日本".encode()[:4], error="client_abort") == "日"
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.text(st.characters(codec="utf-8", exclude_characters="\0")), st.integers(1, 50))
+def test_text_cut_anywhere_is_never_called_binary(text: str, room: int) -> None:
+    body = text.encode()
+    kept = body_of(body[:room], len(body))
+
+    assert kept is None or not str(kept).startswith("[binary")
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.binary(max_size=50), st.integers(0, 100))
+def test_any_body_and_any_header_is_something_a_database_takes(data: bytes, more: int) -> None:
+    kept = body_of(data, len(data) + more)
+    assert kept is None or (isinstance(kept, str) and "\0" not in kept)
+
+    columns = build(make_begin("u", headers=[(data, data)])).inserts[0]
+    pairs = json.loads(str(columns[BEGIN_COLUMNS.index("request_headers")]))
+    assert pairs == [[data.decode("latin-1")] * 2]

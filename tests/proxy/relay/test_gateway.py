@@ -1,0 +1,464 @@
+"""The gateway's own part: who is let in, what a refusal looks like, and that no fault tells anything."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any, Protocol
+
+import httpx
+import pytest
+
+from proxy.audit.exchange import AuditPolicy, AuditTrail
+from proxy.audit.journal import JournalWriter
+from proxy.errors import JournalError
+from proxy.policy.credentials import digest_secret
+from proxy.policy.decide import KeyEntry, Snapshot
+from proxy.policy.model import ApiKey, Route
+from proxy.policy.routing import build_route_table
+from proxy.relay.counters import Counters
+from proxy.relay.gateway import Gateway
+from proxy.relay.snapshot import SnapshotSource
+from proxy.relay.upstream import Upstream, build_transport
+from proxy.settings import ProxySettings
+from proxy.store.routes import NewRoute
+
+Fixture = Any  # the classes of conftest.py: test modules do not import it
+OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
+SECRET = "fg_secret_of_a_test"
+PARAMETER = "hunter2-in-a-local"
+
+
+class BrokenTransport(httpx.AsyncBaseTransport):
+    """A bug: an exception of no kind that anybody foresaw."""
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        password = PARAMETER  # in the frame, as a real one would be
+        raise KeyError(len(password))
+
+
+class BreakingStream(httpx.AsyncByteStream):
+    async def __aiter__(self) -> Any:
+        yield b"first"
+        raise KeyError("a bug in the middle of a body")
+
+
+class BreakingTransport(httpx.AsyncBaseTransport):
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, headers=[(b"content-length", b"100")], stream=BreakingStream())
+
+
+class BrokenTable:
+    """A route table whose look-up has a bug: `decide` raises."""
+
+    size = 0
+
+    def find(self, head: object) -> None:
+        password = PARAMETER
+        raise RuntimeError(f"{len(password)} characters")
+
+
+class FullJournal(JournalWriter):
+    """A journal on a disk that can be full."""
+
+    is_full = True
+
+    def append(self, *events: Any) -> None:
+        if self.is_full:
+            raise JournalError("the disk is full")
+        super().append(*events)
+
+
+async def system(scope: Any, receive: Any, send: Any) -> None:
+    """The pages behind the gateway: `/health` answers, `/broken` has a bug."""
+    if scope["type"] == "lifespan":
+        for phase in ("startup", "shutdown"):
+            await receive()
+            await send({"type": f"lifespan.{phase}.complete"})
+        return
+    if scope["path"] == "/broken":
+        password = PARAMETER
+        raise RuntimeError(f"{len(password)} characters")
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"4")]})
+    await send({"type": "http.response.body", "body": b"page"})
+
+
+class Build(Protocol):
+    """Serve a gateway of given parts."""
+
+    def __call__(
+        self,
+        transport: httpx.AsyncBaseTransport | None = None,
+        routes: Any = None,
+        journal: type[JournalWriter] = JournalWriter,
+        policy: AuditPolicy | None = None,
+        counters: Counters | None = None,
+    ) -> Any: ...
+
+
+@pytest.fixture
+def build(make_gate: Fixture, tmp_path: Path, backend: Fixture) -> Build:
+    """Serve a gateway of given parts: `transport`, `routes`, `journal`, `policy`, `counters`."""
+
+    def serve(
+        transport: httpx.AsyncBaseTransport | None = None,
+        routes: Any = None,
+        journal: type[JournalWriter] = JournalWriter,
+        policy: AuditPolicy | None = None,
+        counters: Counters | None = None,
+    ) -> Any:
+        source = SnapshotSource(lambda: pytest.fail("no database"), environ={}, folder=tmp_path)
+        key = ApiKey("key_1", digest_secret(SECRET.encode()))
+        table = routes or build_route_table([Route("rt_1", "one", "/v1/*", backend.host)])
+        source.current = Snapshot(1, {key.digest: KeyEntry(key)}, table)
+        gateway = Gateway(
+            system=system,
+            system_paths=frozenset((b"/health", b"/broken")),
+            snapshots=source,
+            upstream=Upstream(transport or build_transport(), 5.0),
+            trail=AuditTrail(journal(tmp_path / "journal", "worker-1"), policy or AuditPolicy()),
+            counters=counters or Counters(),
+            timeout_seconds=5.0,
+            body_bytes_max=1000,
+        )
+        gate = make_gate(gateway)
+        gate.key = SECRET
+        return gate
+
+    return serve
+
+
+def error_of(reply: Any) -> dict[str, str]:
+    """Return the error of a reply, having checked its shape."""
+    assert reply.header("content-type") == "application/json"
+    error: dict[str, str] = json.loads(reply.body)["error"]
+    assert set(error) == {"message", "type", "code", "request_id"}
+    assert error["request_id"] == reply.request_id
+    assert reply.header("server-timing").startswith("gateway;dur=")
+    return error
+
+
+@pytest.mark.parametrize(
+    ("options", "status", "code", "reason"),
+    [
+        ({"key": ""}, 401, "missing_api_key", "missing_api_key"),
+        ({"key": "fg_wrong"}, 401, "invalid_api_key", "unknown_api_key"),
+        ({"headers": ["x-api-key: another"]}, 401, "invalid_api_key", "two_api_keys"),
+        ({"path": "/elsewhere"}, 404, "no_route", "no_route"),
+        ({"path": "/v1/%2e%2e/x"}, 400, "bad_request", "bad_path"),
+        ({"path": "?x"}, 400, "bad_request", "bad_request"),
+        ({"method": "TRACE"}, 400, "bad_request", "bad_request"),
+        ({"headers": ["host: another"]}, 400, None, None),
+        ({"headers": ["content-length: 1001"], "method": "POST"}, 413, "body_too_large", "body_too_large"),
+    ],
+)
+def test_a_refusal_has_a_body_a_row_and_keeps_the_connection(
+    build: Build, options: dict[str, Any], status: int, code: str | None, reason: str | None, backend: Fixture
+) -> None:
+    gate = build()
+    client = gate.connect()
+    client.send(gate.head(**{"path": "/v1/x", **options}))
+    if code == "body_too_large":
+        client.send(b"x" * 1001)
+    reply = client.read_reply()
+    assert reply.status == status
+    if code is None:  # the server's own answer: it never was a request
+        return
+    assert error_of(reply)["code"] == code
+    end = gate.end_of(reply)
+    assert (end.status, end.error, end.response_size) == (status, reason, len(reply.body))
+    assert not backend.has_connection()
+    client.send(gate.head("/still/there"))
+    assert client.read_reply().status == 404
+
+
+def test_a_401_names_its_scheme(gate: Fixture) -> None:
+    assert gate.ask(key="fg_wrong").header("www-authenticate").startswith("Bearer")
+
+
+def test_a_refused_head_request_has_no_body(gate: Fixture) -> None:
+    client = gate.connect()
+    for _ in range(2):
+        client.send(gate.head("/elsewhere", method="HEAD"))
+        assert b" 404 " in client.read_head()
+
+
+def test_one_id_names_a_request_everywhere(gate: Fixture, backend: Fixture) -> None:
+    client = gate.send(headers=["x-request-id: forged"])
+    wire = backend.accept()
+    head = wire.read_head().decode().lower()
+    wire.send(OK)
+    reply = client.read_reply()
+    assert f"\r\nx-request-id: {reply.request_id}\r\n" in head
+    assert "forged" not in head
+    assert gate.end_of(reply).status == 200
+
+
+def test_what_the_client_may_not_send_on_stays_and_what_the_route_adds_arrives(
+    make_gate: Fixture, backend: Fixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BACKEND_TOKEN", "backend-secret")
+    route = NewRoute(
+        "/v1/*",
+        backend.host,
+        add_headers={"Authorization": "Bearer ${env:BACKEND_TOKEN}", "X-Tenant": "t1"},
+        remove_headers=["x-internal"],
+    )
+    gate = make_gate(routes=[route])
+    client = gate.send(
+        path="/v1/a%20b?q=1&q=2",
+        headers=[
+            "connection: authorization, x-tenant, x-forwarded-for, x-hop",
+            "x-hop: 1",
+            "x-internal: 1",
+            "x-tenant: forged",
+            "x_tenant: forged",
+            "x-forwarded-for: 6.6.6.6",
+            "x-real-ip: 6.6.6.6",
+            "te: trailers",
+            "x-kept: yes",
+        ],
+    )
+    wire = backend.accept()
+    head = wire.read_head().decode()
+    wire.send(OK)
+    assert client.read_reply().status == 200
+    assert head.startswith("GET /v1/a%20b?q=1&q=2 HTTP/1.1\r\n")
+    pairs = [tuple(line.lower().split(": ", 1)) for line in head.split("\r\n")[1:] if line]
+    assert ("authorization", "bearer backend-secret") in pairs
+    assert ("x-tenant", "t1") in pairs
+    assert ("x-kept", "yes") in pairs
+    assert ("x-forwarded-for", "127.0.0.1") in pairs
+    assert ("host", backend.host) in pairs
+    names = [pair[0] for pair in pairs]
+    assert len(names) == len(set(names))
+    assert not {"x-hop", "x-internal", "x_tenant", "x-real-ip", "te", "x-api-key"} & set(names)
+    assert gate.key not in head
+    assert "6.6.6.6" not in head
+
+
+@pytest.mark.parametrize("header", ["x-api-key: {}", "api-key: {}", "authorization: bearer {}"])
+def test_a_key_goes_no_further_than_the_gateway(gate: Fixture, backend: Fixture, header: str) -> None:
+    client = gate.send(key="", headers=[header.format(gate.key)])
+    wire = backend.accept()
+    head = wire.read_head().decode()
+    wire.send(OK)
+    assert client.read_reply().status == 200
+    assert gate.key not in head
+    assert gate.key not in repr(gate.events())
+
+
+def test_a_body_that_names_another_backend_changes_nothing(gate: Fixture, backend: Fixture) -> None:
+    body = b'{"api_base": "http://127.0.0.1:1/", "base_url": "http://127.0.0.1:1/"}'
+    client = gate.send(body=body, path="/v1/x?url=http://127.0.0.1:1/")
+    wire = backend.accept()
+    wire.read_until(body)
+    wire.send(OK)
+    assert client.read_reply("POST").status == 200
+
+
+@pytest.mark.parametrize(
+    ("key", "path", "limit", "status"),
+    [("fg_bad", "/v1/x", 1 << 30, 401), (None, "/elsewhere", 1 << 30, 404), (None, "/v1/x", 1000, 413)],
+)
+@pytest.mark.parametrize("framing", ["content-length: 20000000", "transfer-encoding: chunked"])
+def test_a_refused_upload_can_be_sent_to_its_end_and_reaches_nobody(
+    make_gate: Fixture,
+    backend: Fixture,
+    key: str | None,
+    path: str,
+    limit: int,
+    status: int,
+    framing: str,
+) -> None:
+    gate = make_gate(routes=[NewRoute("/v1/*", backend.host)], proxy=ProxySettings(max_body_size=limit))
+    client = gate.connect()
+    client.send(gate.head(path, method="POST", key=key, headers=[framing]))
+    if "chunked" in framing:
+        for _ in range(200):
+            client.send_chunk(b"x" * 100_000)
+        client.send(b"0\r\n\r\n")
+    else:
+        client.send(b"x" * 20_000_000)
+    reply = client.read_reply("POST")
+    assert reply.status == status
+    assert error_of(reply)
+    assert gate.end_of(reply).status == status
+    client.send(gate.head("/elsewhere"))
+    assert client.read_reply().status == 404
+
+
+def test_the_answer_to_a_refused_upload_does_not_wait_for_it(gate: Fixture) -> None:
+    client = gate.connect()
+    client.send(gate.head(method="POST", key="fg_bad", headers=["content-length: 1000"]) + b"x")
+    assert b" 401 " in client.read_head()
+    assert b"invalid_api_key" in client.read_until(b"}}")
+    client.send(b"x" * 999 + gate.head("/elsewhere"))
+    assert b" 404 " in client.read_head()
+
+
+@pytest.mark.parametrize("body", [None, b"{}"])
+def test_a_bug_while_forwarding_is_a_bare_500(build: Build, log: Fixture, body: bytes | None) -> None:
+    counters = Counters()
+    gate = build(transport=BrokenTransport(), counters=counters)
+    client = gate.send(body=body)
+    reply = client.read_reply()
+    assert (reply.status, error_of(reply)["code"]) == (500, "internal_error")
+    end = gate.end_of(reply)
+    assert (end.status, end.error) == (500, "internal_error")
+    assert reply.request_id in log.text
+    assert "Traceback" in log.text
+    assert PARAMETER not in log.text + reply.body.decode()
+    assert SECRET not in log.text
+    assert counters.errors == {"internal_error": 1}
+    client.send(gate.head("/elsewhere"))
+    assert client.read_reply().status == 404
+
+
+def test_a_bug_while_deciding_is_a_bare_500(build: Build, log: Fixture) -> None:
+    gate = build(routes=BrokenTable())
+    reply = gate.ask()
+    assert (reply.status, error_of(reply)["code"]) == (500, "internal_error")
+    assert reply.request_id in log.text
+    assert PARAMETER not in log.text + reply.body.decode()
+
+
+def test_a_bug_in_the_middle_of_a_body_breaks_the_transfer_off(build: Build, log: Fixture) -> None:
+    gate = build(transport=BreakingTransport())
+    client = gate.send()
+    client.read_until(b"first")
+    assert client.read_rest() == b""
+    end = gate.wait_for_end()
+    assert (end.status, end.error) == (200, "internal_error")
+    assert "a bug in the middle" in log.text
+
+
+def test_a_bug_in_a_page_is_a_bare_500(build: Build, log: Fixture) -> None:
+    reply = build().ask("/broken", key="")
+    assert (reply.status, json.loads(reply.body)["error"]["code"]) == (500, "internal_error")
+    assert reply.request_id in log.text
+    assert PARAMETER not in log.text + reply.body.decode()
+
+
+def test_a_page_needs_no_key_has_an_id_and_no_row(build: Build) -> None:
+    gate = build()
+    reply = gate.ask("/health", key="")
+    assert (reply.status, reply.body) == (200, b"page")
+    assert reply.request_id.startswith("req_")
+    assert reply.header("server-timing")
+    assert gate.events() == []
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"headers": ["content-length: 5", "transfer-encoding: chunked"], "method": "GET"},
+        {"method": "POST"},
+    ],
+)
+def test_a_page_refuses_what_the_relay_would(build: Build, options: dict[str, Any]) -> None:
+    gate = build()
+    client = gate.connect()
+    client.send(gate.head("/health", **options) + b"0\r\n\r\n")
+    assert b" 400 " in client.read_head()
+    assert b"bad_request" in client.read_until(b"}}")
+
+
+def test_a_journal_that_fails_refuses_before_anything_reaches_the_backend(
+    build: Build, backend: Fixture
+) -> None:
+    gate = build(journal=FullJournal)
+    client = gate.send()
+    reply = client.read_reply()
+    assert (reply.status, error_of(reply)["code"]) == (503, "overloaded")
+    assert not backend.has_connection()
+    assert gate.ask("/elsewhere").status == 404  # what reaches no backend needs no room
+
+
+def test_a_journal_that_fails_can_be_told_to_let_requests_through(build: Build, backend: Fixture) -> None:
+    gate = build(journal=FullJournal, policy=AuditPolicy(forward_on_failure=True))
+    client = gate.send()
+    wire = backend.accept()
+    wire.read_head()
+    wire.send(OK)
+    assert client.read_reply().status == 200
+
+
+def test_traffic_resumes_with_the_journal(
+    build: Build, backend: Fixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = build(journal=FullJournal)
+    assert gate.ask().status == 503
+    monkeypatch.setattr(FullJournal, "is_full", False)
+    client = gate.send()
+    wire = backend.accept()
+    wire.read_head()
+    wire.send(OK)
+    assert client.read_reply().status == 200
+
+
+def test_what_is_in_flight_and_what_was_answered_is_counted(build: Build, backend: Fixture) -> None:
+    counters = Counters()
+    gate = build(counters=counters)
+    client = gate.send()
+    wire = backend.accept()
+    wire.read_head()
+    assert counters.in_flight == 1
+    wire.send(OK)
+    client.read_reply()
+    gate.wait_until(lambda: counters.in_flight == 0)
+    gate.ask(key="fg_bad")
+    gate.wait_until(lambda: counters.in_flight == 0)
+    gone = gate.send()
+    wire.read_head()
+    gone.close()
+    gate.wait_until(lambda: counters.requests[0] == 1)
+    assert (counters.requests[2], counters.requests[4]) == (1, 1)
+    assert counters.errors == {"unknown_api_key": 1, "client_abort": 1}
+
+
+def test_a_websocket_is_turned_away(gate: Fixture) -> None:
+    client = gate.connect()
+    upgrade = [
+        "connection: upgrade",
+        "upgrade: websocket",
+        "sec-websocket-version: 13",
+        "sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==",
+    ]
+    client.send(gate.head(headers=upgrade))
+    assert b" 403 " in client.read_head()
+
+
+def test_requests_in_a_row_are_answered_in_order(gate: Fixture, backend: Fixture) -> None:
+    client = gate.connect()
+    client.send(gate.head("/a", key="fg_bad") + gate.head("/b") + gate.head("/v1/c"))
+    assert b" 401 " in client.read_head()
+    client.read_until(b"}}")
+    assert b" 404 " in client.read_head()
+    client.read_until(b"}}")
+    wire = backend.accept()
+    assert b"/v1/c" in wire.read_head()
+    wire.send(OK)
+    assert b" 200 " in client.read_head()
+
+
+def test_lifespan_goes_to_the_pages(tmp_path: Path) -> None:
+    seen: list[str] = []
+
+    async def pages(scope: Any, receive: Any, send: Any) -> None:
+        seen.append(scope["type"])
+
+    async def nobody(*_: Any) -> Any: ...
+
+    parts: dict[str, Any] = dict.fromkeys(("snapshots", "upstream", "trail"))
+    gateway = Gateway(
+        system=pages,
+        system_paths=frozenset(),
+        counters=Counters(),
+        timeout_seconds=1,
+        body_bytes_max=1,
+        **parts,
+    )
+    asyncio.run(gateway({"type": "lifespan"}, nobody, nobody))
+    assert seen == ["lifespan"]

@@ -1,0 +1,187 @@
+"""The way to the backends: what is added to a request (nothing), and what its failures are called."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+import pytest
+
+from proxy.errors import UpstreamError, UpstreamInvalidError, UpstreamTimeoutError, UpstreamTruncatedError
+from proxy.relay.upstream import Upstream, build_transport, translate_error
+
+Fixture = Any
+OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
+
+
+class SlowClosingStream(httpx.AsyncByteStream):
+    """A body whose closing takes its time."""
+
+    def __init__(self) -> None:
+        self.may_close = asyncio.Event()
+        self.closed = asyncio.Event()
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        yield b""
+
+    async def aclose(self) -> None:
+        await self.may_close.wait()
+        self.closed.set()
+
+
+def run(test: Callable[[Upstream], Awaitable[None]], connect_timeout: float = 2.0) -> None:
+    async def with_upstream() -> None:
+        upstream = Upstream(build_transport(), connect_timeout)
+        async with asyncio.timeout(5):
+            await test(upstream)
+        await upstream.close()
+
+    asyncio.run(with_upstream())
+
+
+@contextmanager
+def full_listener() -> Iterator[str]:
+    """A port whose queue is full: a connection to it is neither accepted nor refused."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as listener, socket.socket() as filler:
+        address = listener.getsockname()
+        filler.connect(address)
+        extra = [socket.socket() for _ in range(4)]
+        for one in extra:
+            one.setblocking(False)
+            one.connect_ex(address)
+        yield f"127.0.0.1:{address[1]}"
+        for one in extra:
+            one.close()
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "status"),
+    [
+        (httpx.ConnectTimeout(""), UpstreamTimeoutError, 504),
+        (httpx.ReadTimeout(""), UpstreamTimeoutError, 504),
+        (httpx.WriteTimeout(""), UpstreamTimeoutError, 504),
+        (httpx.PoolTimeout(""), UpstreamTimeoutError, 504),
+        (httpx.ConnectError("secret"), UpstreamError, 502),
+        (httpx.ReadError("secret"), UpstreamInvalidError, 502),
+        (httpx.RemoteProtocolError("secret"), UpstreamInvalidError, 502),
+        (httpx.LocalProtocolError("secret"), UpstreamInvalidError, 502),
+    ],
+)
+def test_a_failure_before_the_head_is_named(
+    error: httpx.TransportError, kind: type[UpstreamError], status: int
+) -> None:
+    ours = translate_error(error, UpstreamInvalidError)
+    assert (type(ours), ours.status) == (kind, status)
+    assert "secret" not in ours.message
+
+
+def test_a_failure_after_the_head_is_a_truncation_unless_it_is_a_time_out() -> None:
+    assert type(translate_error(httpx.ReadError(""), UpstreamTruncatedError)) is UpstreamTruncatedError
+    assert type(translate_error(httpx.ReadTimeout(""), UpstreamTruncatedError)) is UpstreamTimeoutError
+
+
+def test_a_request_goes_out_as_it_was_given(backend: Fixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:1")
+    seen: list[bytes] = []
+
+    async def test(upstream: Upstream) -> None:
+        headers = [(b"host", b"name"), (b"x-a", b"1"), (b"x-a", b"2")]
+
+        def answer() -> None:
+            wire = backend.accept()
+            seen.append(wire.read_head())
+            wire.send(OK)
+
+        answering = asyncio.get_running_loop().run_in_executor(None, answer)
+        response = await upstream.send(
+            "GET", f"http://{backend.host}", b"/a/%7e//b?x=%20&&y", headers, None, 2.0
+        )
+        await answering
+        assert isinstance(response.stream, httpx.AsyncByteStream)
+        assert b"".join([chunk async for chunk in response.stream]) == b"ok"
+        await upstream.release(response, is_whole=True)
+
+    run(test)
+    assert seen == [b"GET /a/%7e//b?x=%20&&y HTTP/1.1\r\nhost: name\r\nx-a: 1\r\nx-a: 2\r\n\r\n"]
+
+
+def test_no_such_host_and_no_such_port_are_unreachable() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        closed = f"127.0.0.1:{listener.getsockname()[1]}"
+
+    async def test(upstream: Upstream) -> None:
+        for host in (closed, "no-such-host.invalid"):
+            with pytest.raises(UpstreamError) as caught:
+                await upstream.send("GET", f"http://{host}", b"/", [(b"host", b"x")], None, 2.0)
+            assert caught.value.code == "upstream_unreachable"
+
+    run(test)
+
+
+def test_a_backend_that_accepts_nobody_is_a_time_out() -> None:
+    with full_listener() as host:
+
+        async def test(upstream: Upstream) -> None:
+            with pytest.raises(UpstreamTimeoutError):
+                await upstream.send("GET", f"http://{host}", b"/", [(b"host", b"x")], None, 2.0)
+
+        run(test, connect_timeout=0.1)
+
+
+def test_a_backend_that_speaks_no_tls_is_unreachable(backend: Fixture) -> None:
+    async def test(upstream: Upstream) -> None:
+        def answer() -> None:
+            wire = backend.accept()
+            wire.send(b"this is no TLS\r\n")
+            wire.finish_sending()
+
+        answering = asyncio.get_running_loop().run_in_executor(None, answer)
+        with pytest.raises(UpstreamError) as caught:
+            await upstream.send("GET", f"https://{backend.host}", b"/", [(b"host", b"x")], None, 2.0)
+        assert caught.value.code == "upstream_unreachable"
+        await answering
+
+    run(test)
+
+
+def test_certificates_are_verified() -> None:
+    transport = build_transport()
+    assert isinstance(transport, httpx.AsyncHTTPTransport)
+    context = transport._pool._ssl_context
+    assert context is not None
+    assert context.verify_mode is ssl.CERT_REQUIRED
+    assert context.check_hostname
+
+
+def test_a_connection_is_closed_to_the_end_even_if_the_caller_is_cancelled_twice() -> None:
+    async def test(upstream: Upstream) -> None:
+        stream = SlowClosingStream()
+        response = httpx.Response(200, stream=stream)
+        releasing = asyncio.create_task(upstream.release(response, is_whole=False))
+        for _ in range(2):
+            await asyncio.sleep(0)
+            releasing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await releasing
+        stream.may_close.set()
+        await stream.closed.wait()
+
+    run(test)
+
+
+def test_a_cookie_for_one_client_is_not_sent_for_another(gate: Fixture, backend: Fixture) -> None:
+    first, second = gate.send(), None
+    wire = backend.accept()
+    wire.read_head()
+    wire.send(b"HTTP/1.1 200 OK\r\nset-cookie: session=first\r\ncontent-length: 0\r\n\r\n")
+    assert first.read_reply().header("set-cookie") == "session=first"
+    second = gate.send()
+    assert b"cookie" not in wire.read_head().lower()
+    wire.send(OK)
+    assert second.read_reply().status == 200
