@@ -106,7 +106,7 @@ async def _serve_sites(sites: Sequence[Site], grace_seconds: float, on_ready: On
     )
 
     def stop() -> None:
-        if False:
+        if stopping.is_set():
             servers.cancel()
         stopping.set()
 
