@@ -26,8 +26,8 @@ def header_names(names: Iterable[str]) -> frozenset[bytes]:
 
 
 def redact_headers(headers: HeaderPairs, names: frozenset[bytes]) -> list[tuple[bytes, bytes]]:
-    """Return the pairs with the value of every named header masked; order and repetition are kept."""
-    return [(name, _mask(value)) if name.lower() in names else (name, value) for name, value in headers]
+    """Return the pairs, names in lower case, with every named value masked; order and repetition are kept."""
+    return [(pair[0], _mask(pair[1])) if pair[0] in names else pair for pair in headers]
 
 
 def redact_query(query: bytes) -> bytes:

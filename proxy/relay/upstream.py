@@ -12,14 +12,9 @@ from functools import lru_cache
 
 import httpx
 
-from proxy.errors import (
-    UpstreamError,
-    UpstreamInvalidError,
-    UpstreamTimeoutError,
-)
+from proxy.errors import UpstreamError, UpstreamInvalidError, UpstreamTimeoutError
+from proxy.relay.direct import DirectTransport
 
-KEEPALIVE_CONNECTIONS_MAX = 256
-KEEPALIVE_SECONDS = 60.0
 _NO_BODY = httpx.ByteStream(b"")
 
 
@@ -86,16 +81,8 @@ class Upstream:
 
 
 def build_transport() -> httpx.AsyncBaseTransport:
-    """Return httpx's own HTTP/1.1 transport, with certificates verified by the system's authorities."""
-    return httpx.AsyncHTTPTransport(
-        verify=ssl.create_default_context(),
-        trust_env=False,
-        limits=httpx.Limits(
-            max_connections=None,
-            max_keepalive_connections=KEEPALIVE_CONNECTIONS_MAX,
-            keepalive_expiry=KEEPALIVE_SECONDS,
-        ),
-    )
+    """Return the transport for HTTP/1.1, with certificates verified by the system's authorities."""
+    return DirectTransport(ssl.create_default_context())
 
 
 def translate_error(error: httpx.TransportError, broken: type[UpstreamError]) -> UpstreamError:

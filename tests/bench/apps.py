@@ -18,6 +18,7 @@ from proxy.relay.asgi import ASGIApp, Receive, Scope, Send
 from proxy.relay.upstream import build_transport
 from proxy.server import Site, bind_listener, run_sites
 
+TIMEOUTS = dict.fromkeys(("connect", "read", "write", "pool"), 30.0)
 _HOP_BY_HOP = frozenset((b"host", b"connection", b"transfer-encoding", b"keep-alive"))
 
 
@@ -59,7 +60,7 @@ def build_forwarder(origin: str) -> ASGIApp:
             url,
             headers=[host, *(pair for pair in scope["headers"] if pair[0] not in _HOP_BY_HOP)],
             stream=_Body(receive),
-            extensions={"target": scope["raw_path"]},
+            extensions={"target": scope["raw_path"], "timeout": TIMEOUTS},
         )
         response = await transport.handle_async_request(request)
         headers = [

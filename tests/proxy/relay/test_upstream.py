@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -148,15 +147,6 @@ def test_a_backend_that_speaks_no_tls_is_unreachable(backend: Fixture) -> None:
         await answering
 
     run(test)
-
-
-def test_certificates_are_verified() -> None:
-    transport = build_transport()
-    assert isinstance(transport, httpx.AsyncHTTPTransport)
-    context = transport._pool._ssl_context
-    assert context is not None
-    assert context.verify_mode is ssl.CERT_REQUIRED
-    assert context.check_hostname
 
 
 def test_a_connection_is_closed_to_the_end_even_if_the_caller_is_cancelled_twice() -> None:

@@ -1,0 +1,190 @@
+"""`DirectTransport`: HTTP/1.1 to backends over our own connections, as an httpx transport.
+
+httpx's own transport costs about four times as much, and reads what a backend sends after an answer as the
+answer to the next request. This one keeps idle connections for each origin and takes the one used last; a
+connection that is not known to be clean is closed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections import deque
+from collections.abc import AsyncIterable, AsyncIterator, Mapping
+from typing import cast
+
+import httpx
+
+from proxy.policy.model import HeaderPairs
+from proxy.relay.connection import BackendConnection
+
+IDLE_CONNECTIONS_MAX = 256  # for each origin
+IDLE_SECONDS_MAX = 60.0
+INLINE_BODY_BYTES_MAX = 64 * 1024
+Origin = tuple[str, str, int]
+
+
+class DirectTransport(httpx.AsyncBaseTransport):
+    """Sends each request over an idle connection to its origin, or a new one. Follows and adds nothing."""
+
+    def __init__(self, context: ssl.SSLContext) -> None:
+        self._context = context
+        self._idle: dict[Origin, deque[BackendConnection]] = {}
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send a request and return its response as soon as the head of it has come.
+
+        `extensions` hold `target`, the raw request target, and `timeout`, in seconds. Raises httpx's
+        exceptions or what the body raises; the connection is then closed.
+        """
+        timeouts = request.extensions["timeout"]
+        url = request.url
+        origin = (url.scheme, url.host, url.port or (443 if url.scheme == "https" else 80))
+        connection = self._take_idle(origin) or await self._connect(origin, timeouts["connect"])
+        try:
+            await _send_request(connection, request, timeouts)
+            await connection.wait_for_head(timeouts["read"])
+        except BaseException:
+            connection.close()
+            raise
+        stream = ResponseBody(self, origin, connection, timeouts["read"])
+        return httpx.Response(connection.status, headers=connection.headers, stream=stream)
+
+    def release(self, origin: Origin, connection: BackendConnection) -> None:
+        """Keep a connection for the next request to its origin, or close it if it may not be used again."""
+        idle = self._idle.setdefault(origin, deque())
+        if not connection.is_reusable() or len(idle) >= IDLE_CONNECTIONS_MAX:
+            connection.close()
+            return
+        connection.idle_since = asyncio.get_running_loop().time()
+        idle.append(connection)
+
+    async def aclose(self) -> None:
+        """Close every idle connection."""
+        for idle in self._idle.values():
+            for connection in idle:
+                connection.close()
+        self._idle.clear()
+
+    def _take_idle(self, origin: Origin) -> BackendConnection | None:
+        idle = self._idle.get(origin)
+        oldest = asyncio.get_running_loop().time() - IDLE_SECONDS_MAX
+        while idle:
+            connection = idle.pop()
+            if connection.is_reusable() and connection.idle_since >= oldest:
+                return connection
+            connection.close()
+        return None
+
+    async def _connect(self, origin: Origin, timeout_seconds: float) -> BackendConnection:
+        scheme, host, port = origin
+        context = self._context if scheme == "https" else None
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                _, connection = await loop.create_connection(BackendConnection, host, port, ssl=context)
+        except TimeoutError as error:
+            raise httpx.ConnectTimeout("the backend did not accept a connection in time") from error
+        except OSError as error:
+            raise httpx.ConnectError(str(error)) from error
+        return connection
+
+
+class ResponseBody(httpx.AsyncByteStream):
+    """The body of a response, piece by piece as it comes; closing it gives the connection back."""
+
+    def __init__(
+        self,
+        transport: DirectTransport,
+        origin: Origin,
+        connection: BackendConnection,
+        timeout_seconds: float,
+    ) -> None:
+        self._transport = transport
+        self._origin = origin
+        self._connection: BackendConnection | None = connection
+        self._timeout_seconds = timeout_seconds
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if self._connection is None:
+            raise StopAsyncIteration
+        chunk = await self._connection.read_chunk(self._timeout_seconds)
+        if chunk is None:
+            raise StopAsyncIteration
+        return chunk
+
+    async def aclose(self) -> None:
+        """Give the connection back, once."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            self._transport.release(self._origin, connection)
+
+
+async def _send_request(
+    connection: BackendConnection, request: httpx.Request, timeouts: Mapping[str, float]
+) -> None:
+    headers = request.headers.raw
+    length = _find_length(headers)
+    connection.send_head(request.method, _build_head(request, headers))
+    if length == 0:
+        # There is nothing to send, but the body may have something to do at its end.
+        async for _ in _body_of(request):
+            pass
+    elif length is not None and length <= INLINE_BODY_BYTES_MAX:
+        await _send_body(connection, request, timeouts["write"], is_chunked=False)
+    else:
+        await _send_beside(connection, request, timeouts["write"], is_chunked=length is None)
+
+
+async def _send_beside(
+    connection: BackendConnection, request: httpx.Request, timeout_seconds: float, *, is_chunked: bool
+) -> None:
+    """Send a long body while looking out for an answer, which may come before the end of it."""
+    sending = asyncio.create_task(_send_body(connection, request, timeout_seconds, is_chunked=is_chunked))
+    answering = asyncio.create_task(connection.wait_for_head(None))
+    try:
+        await asyncio.wait((sending, answering), return_when=asyncio.FIRST_COMPLETED)
+        if answering.done():
+            connection.forbid_reuse()
+            answering.result()
+        else:
+            sending.result()
+    finally:
+        sending.cancel()
+        answering.cancel()
+        await asyncio.gather(sending, answering, return_exceptions=True)
+
+
+async def _send_body(
+    connection: BackendConnection, request: httpx.Request, timeout_seconds: float, *, is_chunked: bool
+) -> None:
+    async for piece in _body_of(request):
+        framed = b"%x\r\n%s\r\n" % (len(piece), piece) if is_chunked else piece
+        await connection.send_body(framed, timeout_seconds)
+    if is_chunked:
+        await connection.send_body(b"0\r\n\r\n", timeout_seconds)
+
+
+def _body_of(request: httpx.Request) -> AsyncIterable[bytes]:
+    assert isinstance(request.stream, httpx.AsyncByteStream)
+    return request.stream
+
+
+def _find_length(headers: HeaderPairs) -> int | None:
+    """Return the length of the body in bytes, 0 if there is none, or None if it is sent in chunks."""
+    for name, value in headers:
+        if name == b"content-length":
+            return int(value)
+        if name == b"transfer-encoding":
+            return None
+    return 0
+
+
+def _build_head(request: httpx.Request, headers: HeaderPairs) -> bytes:
+    target = cast("bytes", request.extensions["target"])
+    lines = [b"%s %s HTTP/1.1" % (request.method.encode(), target)]
+    lines += [b"%s: %s" % pair for pair in headers]
+    return b"\r\n".join(lines) + b"\r\n\r\n"
