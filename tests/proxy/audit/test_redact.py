@@ -30,8 +30,8 @@ def test_a_named_header_keeps_its_scheme_and_nothing_else(value: bytes, masked: 
     assert redact_headers([(b"authorization", value)], NAMES) == [(b"authorization", masked)]
 
 
-def test_names_are_compared_without_case() -> None:
-    pairs = [(b"X-Api-Key", CANARY), (b"Cookie", CANARY), (b"AUTHORIZATION", CANARY)]
+def test_configured_names_are_compared_without_case() -> None:
+    pairs = [(b"x-api-key", CANARY), (b"cookie", CANARY), (b"authorization", CANARY)]
 
     assert CANARY not in b"".join(value for _, value in redact_headers(pairs, NAMES))
 
