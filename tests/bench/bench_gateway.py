@@ -78,10 +78,10 @@ def start_all(folder: Path) -> tuple[list[Server], str]:
 
 
 def measure_cpu(server: Server, key: str, requests: int) -> float:
-    """Return CPU microseconds per plain request at 4 connections."""
+    """Return CPU microseconds per plain request at 32 connections."""
     request = build_request(server.url, key, PLAIN)
     before = cpu_seconds(server.process.pid)
-    asyncio.run(send_requests(server.url, request, count=requests, concurrency=4))
+    asyncio.run(send_requests(server.url, request, count=requests, concurrency=32))
     time.sleep(0.5)  # the recorder's last batch belongs to these requests
     return (cpu_seconds(server.process.pid) - before) / requests * 1e6
 
@@ -121,7 +121,7 @@ def report(servers: list[Server], key: str, requests: int, rounds: int) -> None:
         for server in servers[1:]:
             first[server.name] += measure_first_byte(server, key, 200).first_bytes
     print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}")
-    print(f"\n{'plain request, 4 connections':32}{'CPU us/request':>16}{'min':>8}{'max':>8}{'of hello':>10}")
+    print(f"\n{'plain request, 32 connections':32}{'CPU us/request':>16}{'min':>8}{'max':>8}{'of hello':>10}")
     hello = median(cpu["hello"])
     for name, values in cpu.items():
         middle = median(values)
