@@ -14,8 +14,8 @@ from quart import Quart, Response, request
 from quart.typing import ResponseReturnValue
 
 from proxy import __version__
+from proxy.audit.claim import journal_lag_ms
 from proxy.audit.exchange import AuditTrail
-from proxy.audit.journal import journal_lag_ms
 from proxy.relay.counters import Counters
 from proxy.relay.gateway import REQUEST_ID_KEY
 from proxy.relay.replies import build_error

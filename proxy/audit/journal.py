@@ -15,7 +15,6 @@ import errno
 import fcntl
 import os
 import struct
-import time
 import zlib
 from collections.abc import Iterator
 from contextlib import suppress
@@ -25,14 +24,12 @@ from pathlib import Path
 import msgspec
 
 from proxy.audit.events import AuditEvent
-from proxy.errors import ConflictError, FastGateError, JournalError
+from proxy.errors import JournalError
 
 SEGMENT_BYTES_MAX = 16 * 1024 * 1024
 TOTAL_BYTES_MAX = 4 * 1024 * 1024 * 1024
 RECORD_BYTES_MAX = 64 * 1024 * 1024
 SUFFIX = ".log"
-_CLAIM = "lock"
-_RECORDED = "recorded"
 _DECODER = msgspec.msgpack.Decoder(list[AuditEvent])
 _HEADER = struct.Struct("<II")
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
@@ -64,7 +61,7 @@ class JournalWriter:
             make_journal_directory(directory)
             self._open_segment()
         except OSError as error:
-            raise _translate(error) from error
+            raise translate_error(error) from error
 
     def append(self, *events: AuditEvent) -> None:
         """Write events in one go: all of them are in the journal afterwards, or `JournalError` is raised."""
@@ -75,7 +72,7 @@ class JournalWriter:
                 self._rotate()
             self._write(record)
         except OSError as error:
-            raise _translate(error) from error
+            raise translate_error(error) from error
 
     def close(self) -> None:
         """Release the segment, so that whoever reads the journal knows that it is finished."""
@@ -101,7 +98,7 @@ class JournalWriter:
             self.close()
 
     def _rotate(self) -> None:
-        total = sum(status.st_size for status in _stat_segments(self._directory))
+        total = sum(status.st_size for status in stat_segments(self._directory))
         if total >= self._total_bytes_max:
             raise OSError(errno.ENOSPC, f"the journal has reached {self._total_bytes_max} bytes")
         old = self._file
@@ -213,67 +210,15 @@ def _decode_record(payload: bytes, checksum: int) -> list[AuditEvent] | None:
         return None
 
 
-def _stat_segments(directory: Path) -> Iterator[os.stat_result]:
+def stat_segments(directory: Path) -> Iterator[os.stat_result]:
+    """Yield the status of each segment that is still there."""
     for segment in list_segments(directory):
         # The recorder deletes what it has recorded at any moment.
         with suppress(FileNotFoundError):
             yield segment.path.stat()
 
 
-def _translate(error: OSError) -> JournalError:
+def translate_error(error: OSError) -> JournalError:
+    """Return what an error of the operating system means for the journal, with what to do about it."""
     hint = _FULL_HINT if error.errno in _FULL else _ACCESS_HINT
     return JournalError(f"the journal cannot be written: {error.strerror or error}", hint=hint)
-
-
-def claim_journal(directory: Path) -> int:
-    """Become the one recorder of a journal; return the open file whose closing gives it up.
-
-    Raises `ConflictError` if another process is it, `JournalError` if there can be no journal there.
-    """
-    try:
-        make_journal_directory(directory)
-        file = os.open(directory / _CLAIM, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise _translate(error) from error
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        os.utime(file)
-    except OSError as error:
-        os.close(file)
-        raise _translate_claim(error, directory) from error
-    return file
-
-
-def _translate_claim(error: OSError, directory: Path) -> FastGateError:
-    if not isinstance(error, BlockingIOError):
-        return _translate(error)
-    return ConflictError(
-        f"another gateway is running on the journal in {directory}",
-        hint="stop it first, or give this one an audit.directory of its own",
-    )
-
-
-def mark_recorded(directory: Path, moment_seconds: float) -> None:
-    """Note that everything the journal held at a moment, in seconds since the epoch, is in the database."""
-    mark = directory / _RECORDED
-    mark.touch(mode=0o600)
-    os.utime(mark, (moment_seconds, moment_seconds))
-
-
-def journal_lag_ms(directory: Path) -> int:
-    """Return how long the oldest event not yet in the database can have waited, in milliseconds.
-
-    What an earlier gateway left behind counts from the start of this one.
-    """
-    recorded, claimed = (_modified_at(directory / name) for name in (_RECORDED, _CLAIM))
-    newest = max((status.st_mtime for status in _stat_segments(directory) if status.st_size), default=0.0)
-    if newest <= recorded:
-        return 0
-    return round(max(0.0, time.time() - max(recorded, claimed)) * 1000)
-
-
-def _modified_at(path: Path) -> float:
-    try:
-        return path.stat().st_mtime
-    except FileNotFoundError:
-        return 0.0

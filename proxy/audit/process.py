@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Self
 
 from proxy.applog import configure_logging
-from proxy.audit.journal import claim_journal
+from proxy.audit.claim import claim_journal
 from proxy.audit.recorder import Recorder
 from proxy.settings import Settings, database_path
 from proxy.store.database import open_database

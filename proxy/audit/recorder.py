@@ -14,8 +14,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
+from proxy.audit.claim import mark_recorded
 from proxy.audit.events import AuditEvent
-from proxy.audit.journal import Segment, list_segments, mark_recorded
+from proxy.audit.journal import Segment, list_segments
 from proxy.audit.rows import build_batch
 from proxy.clock import now_us
 from proxy.errors import DatabaseError

@@ -17,16 +17,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy.audit.events import AuditEvent, Begin, End, FirstByte
-from proxy.audit.journal import (
-    JournalWriter,
-    Segment,
-    claim_journal,
-    journal_lag_ms,
-    list_segments,
-    mark_recorded,
-)
-from proxy.errors import ConflictError, JournalError
+from proxy.audit.claim import claim_journal, mark_recorded
+from proxy.audit.events import AuditEvent, End, FirstByte
+from proxy.audit.journal import JournalWriter, Segment, list_segments
+from proxy.errors import JournalError
 
 ROOT = Path(__file__).parents[3]
 READ_BYTES = 1 << 20
@@ -268,16 +262,6 @@ def test_nothing_is_for_other_eyes_whatever_the_umask(tmp_path: Path) -> None:
     os.close(claim)
 
 
-def test_a_second_claim_is_refused_until_the_first_is_given_up(tmp_path: Path) -> None:
-    claim = claim_journal(tmp_path)
-    with pytest.raises(ConflictError, match="another gateway"):
-        claim_journal(tmp_path)
-
-    os.close(claim)
-
-    os.close(claim_journal(tmp_path))
-
-
 def test_an_event_of_a_request_that_ends_late_finds_a_segment_after_closing(tmp_path: Path) -> None:
     writer = JournalWriter(tmp_path, "w")
     writer.close()
@@ -300,29 +284,3 @@ def test_a_record_larger_than_a_read_is_read_whole(tmp_path: Path) -> None:
 
     assert events == [large]
     assert segment.read(offset, 10)[0] == [event(1)]
-
-
-def test_lag_is_the_time_since_everything_was_last_in_the_database(tmp_path: Path) -> None:
-    os.close(claim_journal(tmp_path))
-    writer = JournalWriter(tmp_path, "w")
-    mark_recorded(tmp_path, time.time() - 60)
-    os.utime(tmp_path / "lock", (time.time() - 3600,) * 2)
-    assert journal_lag_ms(tmp_path) == 0  # an empty segment holds nothing that could wait
-
-    writer.append(Begin("u", 1, 0, "GET", "/", "::1"))
-    assert 60_000 <= journal_lag_ms(tmp_path) < 65_000
-
-    mark_recorded(tmp_path, time.time() + 1)
-    assert journal_lag_ms(tmp_path) == 0
-
-
-def test_lag_grows_although_nothing_was_ever_recorded(tmp_path: Path) -> None:
-    os.close(claim_journal(tmp_path))
-    os.utime(tmp_path / "lock", (time.time() - 30,) * 2)
-    JournalWriter(tmp_path, "w").append(event(1))
-
-    assert 30_000 <= journal_lag_ms(tmp_path) < 35_000
-
-
-def test_lag_of_a_folder_that_is_not_there_is_none(tmp_path: Path) -> None:
-    assert journal_lag_ms(tmp_path / "missing") == 0

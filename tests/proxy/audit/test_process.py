@@ -15,8 +15,9 @@ from pathlib import Path
 import pytest
 
 from proxy.audit import process as process_module
+from proxy.audit.claim import claim_journal
 from proxy.audit.events import Begin, End
-from proxy.audit.journal import JournalWriter, claim_journal
+from proxy.audit.journal import JournalWriter
 from proxy.audit.process import RecorderProcess
 from proxy.errors import ConflictError
 from proxy.settings import AuditSettings, Settings

@@ -17,8 +17,9 @@ from pathlib import Path
 import pytest
 
 from proxy.audit import recorder as recorder_module
+from proxy.audit.claim import journal_lag_ms
 from proxy.audit.events import Begin, End, FirstByte
-from proxy.audit.journal import JournalWriter, journal_lag_ms, list_segments
+from proxy.audit.journal import JournalWriter, list_segments
 from proxy.audit.recorder import Recorder
 from proxy.errors import DatabaseError
 from proxy.store import database as database_module
