@@ -9,10 +9,12 @@ costs several times as much as the row itself.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
+import peewee
 from peewee import fn
 
 from proxy.clock import from_us
@@ -20,6 +22,7 @@ from proxy.store.database import Database
 from proxy.store.models import ApiKeyRow, AuditLogRow, JournalSegment
 
 Columns = tuple[object, ...]
+PeeweeKind = Callable[[None], peewee.Database]  # a class of databases: what differs is the dialect
 INTERRUPTED = "interrupted"
 
 BEGIN_COLUMNS = (
@@ -54,6 +57,7 @@ END_COLUMNS = (
     "response_body",
     "gateway_ms",
 )
+FIRST_BYTE_COLUMNS = ("first_response_time", "is_stream")
 # The end columns of a request that is still in flight.
 NO_END: Columns = (None, None, None, None, None, None, False, 0, None, None, None, None, None)
 
@@ -93,9 +97,10 @@ class Batch:
 def write_batch(database: Database, batch: Batch, offsets: Mapping[str, int]) -> None:
     """Commit a batch and the offsets it was read up to, all or nothing. Raises `DatabaseError`."""
     with database.transaction():
-        _execute_many(database, _insert_query(), batch.inserts)
-        _execute_many(database, _update_query(("first_response_time", "is_stream")), batch.first_bytes)
-        _execute_many(database, _update_query(END_COLUMNS), batch.ends)
+        kind: PeeweeKind = type(database.peewee)
+        _execute_many(database, _insert_statement(kind), batch.inserts)
+        _execute_many(database, _update_statement(kind, FIRST_BYTE_COLUMNS), batch.first_bytes)
+        _execute_many(database, _update_statement(kind, END_COLUMNS), batch.ends)
         for key_id, usage in batch.usage.items():
             _add_usage(database, key_id, usage)
         for name, offset in offsets.items():
@@ -125,24 +130,33 @@ def forget_segments(database: Database, names: Iterable[str]) -> None:
         JournalSegment.delete().where(JournalSegment.name.in_(list(names))).execute(database.peewee)
 
 
-def _execute_many(database: Database, query: Any, rows: Sequence[Columns]) -> None:
-    # The query lends its statement; the parameters are the rows', in the order of its placeholders.
+def _execute_many(database: Database, statement: str, rows: Sequence[Columns]) -> None:
     if rows:
-        statement, _ = query.bind(database.peewee).sql()
         database.connection().executemany(statement, rows)
 
 
-def _insert_query() -> Any:
+# Writing a statement costs peewee as much as ten rows cost SQLite, and it is the same for every batch.
+@lru_cache(maxsize=4)
+def _insert_statement(kind: PeeweeKind) -> str:
     columns = BEGIN_COLUMNS + END_COLUMNS
     fields = [getattr(AuditLogRow, name) for name in columns]
     # A row that is there already came from the same event: writing it again changes nothing.
-    return AuditLogRow.insert_many([(None,) * len(columns)], fields=fields).on_conflict_ignore()
+    query = AuditLogRow.insert_many([(None,) * len(columns)], fields=fields).on_conflict_ignore()
+    return _write_statement(kind, query)
 
 
-def _update_query(columns: Sequence[str]) -> Any:
+@lru_cache(maxsize=8)
+def _update_statement(kind: PeeweeKind, columns: tuple[str, ...]) -> str:
     # Peewee orders the columns of an UPDATE as the model declares them; the lists above have that order.
     values = {getattr(AuditLogRow, name): None for name in columns}
-    return AuditLogRow.update(values).where(AuditLogRow.id == "", AuditLogRow.response_time.is_null())
+    query = AuditLogRow.update(values).where(AuditLogRow.id == "", AuditLogRow.response_time.is_null())
+    return _write_statement(kind, query)
+
+
+def _write_statement(kind: PeeweeKind, query: Any) -> str:
+    # The query lends its statement; the parameters are the rows', in the order of its placeholders.
+    statement: str = query.bind(kind(None)).sql()[0]
+    return statement
 
 
 def _add_usage(database: Database, key_id: str, usage: Usage) -> None:
