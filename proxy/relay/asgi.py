@@ -126,8 +126,7 @@ class ClientWatch:
 
     It reads from `receive`, so it is started only once nobody reads the body any more, and it has to be
     stopped before the response is finished: a server reports a finished exchange as a disconnect too. It
-    begins to read only after a moment: most plain requests are over by then, and a task for each would cost
-    them more than deciding does.
+    begins to read only after a moment: many plain requests are over by then, and do without a task for it.
     """
 
     def __init__(self, receive: Receive) -> None:

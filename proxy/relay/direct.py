@@ -1,6 +1,6 @@
 """`DirectTransport`: HTTP/1.1 to backends over our own connections, as an httpx transport.
 
-httpx's own transport costs about four times as much, and reads what a backend sends after an answer as the
+httpx's own transport costs about twice as much CPU, and reads what a backend sends after an answer as the
 answer to the next request. This one keeps idle connections for each origin and takes the one used last; a
 connection that is not known to be clean is closed.
 """

@@ -135,7 +135,7 @@ def _execute_many(database: Database, statement: str, rows: Sequence[Columns]) -
         database.connection().executemany(statement, rows)
 
 
-# Writing a statement costs peewee as much as ten rows cost SQLite, and it is the same for every batch.
+# A statement is the same for every batch, and peewee takes its time to write one.
 @lru_cache(maxsize=4)
 def _insert_statement(kind: PeeweeKind) -> str:
     columns = BEGIN_COLUMNS + END_COLUMNS

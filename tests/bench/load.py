@@ -1,6 +1,6 @@
 """A small HTTP/1.1 load generator: keep-alive connections, one request at a time on each.
 
-It is cheap enough not to be what is measured: a request costs it about a fifth of what it costs a server.
+It is a process of its own, and its CPU is in no figure.
 """
 
 from __future__ import annotations
