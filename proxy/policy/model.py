@@ -5,8 +5,9 @@ A header is a pair of bytes, its name in lower case. A time is microseconds sinc
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import msgspec
 
@@ -42,7 +43,8 @@ class ApiKey:
     permissions: tuple[str, ...] = ()
     is_active: bool = True
     expires_at_us: int | None = None
-    rate_limit: int | None = None
+    rate_limit: int | None = None  # requests a minute; None: the configured default; 0: no limit
+    rate_burst: int | None = None  # requests at once; None: a minute's allowance
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,8 @@ class Route:
 
     `target_host` is `host[:port]`; `target_path` empty means "the request's own path". The values in
     `add_headers` may be references (`${env:NAME}`, `${file:PATH}`) until the snapshot resolves them.
+    `targets` are further origins (`http://host:port`) that serve the same paths as the first. The values in
+    `add_body_fields` are JSON text.
     """
 
     route_id: str
@@ -68,3 +72,14 @@ class Route:
     is_active: bool = True
     priority: int = 100
     created_at_us: int = 0
+    match_body_schema: Mapping[str, Any] | bool | None = None
+    add_body_fields: tuple[tuple[str, bytes], ...] = ()
+    targets: tuple[str, ...] = ()
+    balance: str = "failover"  # or round-robin, least-in-flight
+    retry_count: int = 0
+    retry_statuses: frozenset[int] = frozenset()
+    total_timeout_seconds: float | None = None  # None: no bound
+    http_version: str = "1.1"  # or 2
+    tls_ca: str = ""  # a file of authorities besides the system's; empty: those alone
+    tls_verify: bool = True
+    on_client_abort: str = "cancel"  # or drain

@@ -16,9 +16,10 @@ from proxy.settings.search import find_file, resolve_home, user_data_folder
 
 PROBLEMS_SHOWN_MAX = 100
 
-_DATABASE_FILE, _JOURNAL_FOLDER = (
+_DATABASE_FILE, _JOURNAL_FOLDER, _LIMITS_FILE = (
     "fastgate.db",
     "journal",
+    "limits",
 )  # in the user data folder, without a configuration file
 # Short names beside FASTGATE_<SECTION>_<KEY>, which is stronger than they are.
 _ALIASES = {
@@ -159,10 +160,14 @@ def _place_paths(settings: Settings, environ: Mapping[str, str]) -> Settings:
         database = Path(_DATABASE_FILE)
     if settings.source is None and settings.origins["audit.directory"] == "default":
         journal = Path(_JOURNAL_FOLDER)
+    limits = settings.rate_limiting.file
+    if settings.source is None and settings.origins["rate_limiting.file"] == "default":
+        limits = Path(_LIMITS_FILE)
     database, journal = base / resolve_home(database, environ), base / resolve_home(journal, environ)
     return replace(
         settings,
         database=replace(settings.database, url=f"{SQLITE_PREFIX}{database}"),
         audit=replace(settings.audit, directory=journal),
+        rate_limiting=replace(settings.rate_limiting, file=base / resolve_home(limits, environ)),
         logging=replace(settings.logging, file=base / resolve_home(log, environ) if log else None),
     )

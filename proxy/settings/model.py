@@ -66,6 +66,8 @@ class SecuritySettings:
 class RateLimitingSettings:
     enabled: bool = field(default=True, metadata=flag())
     default_requests_per_minute: int = field(default=100, metadata=whole_number(0, _REQUESTS_MAX))
+    default_burst: int = field(default=0, metadata=whole_number(0, _REQUESTS_MAX))
+    file: Path = field(default=Path("data/limits"), metadata=kinds.path())
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +89,17 @@ class ProxySettings:
     enable_streaming: bool = field(default=True, metadata=flag())
     strip_headers: tuple[str, ...] = field(default=_STRIPPED_HEADERS, metadata=header_names())
     shutdown_grace: float = field(default=30.0, metadata=seconds(zero=True))
+    total_timeout: float = field(default=0.0, metadata=seconds(zero=True))
+    client_timeout: float = field(default=30.0, metadata=seconds())
+    keep_alive_timeout: float = field(default=75.0, metadata=seconds())
+    stream_keepalive: float = field(default=0.0, metadata=seconds(zero=True))
+    max_connections: int = field(default=4096, metadata=whole_number(1, 1_000_000))
+    max_in_flight: int = field(default=2048, metadata=whole_number(1, 1_000_000))
+    egress_proxy: str = field(
+        default="",
+        repr=False,
+        metadata=plain_text("empty, or a URL such as http://10.0.0.1:3128", r"(?:https?://\S+)?"),
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -146,6 +146,7 @@ def _build_key(row: Row) -> ApiKey:
         is_active=bool(row["is_active"]) and is_readable,
         expires_at_us=to_us(row["expires_at"]) if row["expires_at"] else None,
         rate_limit=row["rate_limit"],
+        rate_burst=row["rate_burst"],
     )
 
 

@@ -69,6 +69,7 @@ class ApiKeyRow(peewee.Model):
     rate_limit = peewee.IntegerField(null=True)
     last_used_at = TimeField(null=True)
     key_hint = peewee.CharField(20, null=True)
+    rate_burst = peewee.IntegerField(null=True)
 
     class Meta:
         table_name = "api_keys"
@@ -133,6 +134,14 @@ class ProxyRouteRow(peewee.Model):
     priority = peewee.IntegerField(null=True, default=100)
     created_at = TimeField(null=True)
     updated_at = TimeField(null=True)
+    targets = JsonField(null=True)
+    balance = peewee.CharField(20, null=True, default="failover")
+    retry_statuses = JsonField(null=True)
+    total_timeout = peewee.IntegerField(null=True)
+    http_version = peewee.CharField(5, null=True, default="1.1")
+    tls_ca = peewee.CharField(500, null=True)
+    tls_verify = peewee.BooleanField(null=True, default=True)
+    on_client_abort = peewee.CharField(10, null=True, default="cancel")
 
     class Meta:
         table_name = "proxy_routes"

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from proxy.clock import to_us
 from proxy.errors import ConflictError, InvalidInputError, NotFoundError
@@ -23,6 +24,8 @@ _SHAPES = (
     ("match_headers", dict, (str, type(None))),
     ("add_headers", dict, (str,)),
     ("remove_headers", list, (str,)),
+    ("targets", list, (str,)),
+    ("retry_statuses", list, (int,)),
 )
 
 
@@ -45,6 +48,17 @@ class NewRoute:
     timeout: int | None = None  # None: `proxy.timeout`
     is_active: bool = True
     priority: int = PRIORITY_DEFAULT
+    match_body_schema: Mapping[str, Any] | bool | None = None
+    add_body_fields: Mapping[str, Any] = field(default_factory=dict)
+    targets: Sequence[str] = ()
+    balance: str = "failover"
+    retry_count: int = 0
+    retry_statuses: Sequence[int] = ()
+    total_timeout: int | None = None
+    http_version: str = "1.1"
+    tls_ca: str | None = None
+    tls_verify: bool = True
+    on_client_abort: str = "cancel"
 
 
 def add_route(database: Database, route: NewRoute, now: datetime) -> Row:
@@ -64,14 +78,24 @@ def add_route(database: Database, route: NewRoute, now: datetime) -> Row:
             match_path=route.match_path,
             match_method=route.match_method,
             match_headers=dict(route.match_headers),
+            match_body_schema=route.match_body_schema,
             target_host=route.target_host,
             target_path=route.target_path,
             target_protocol=route.target_protocol,
             strip_path_prefix=route.strip_path_prefix,
             add_headers=dict(route.add_headers),
-            add_body_fields={},
+            add_body_fields=dict(route.add_body_fields),
             remove_headers=list(route.remove_headers),
             timeout=route.timeout,
+            targets=list(route.targets),
+            balance=route.balance,
+            retry_count=route.retry_count,
+            retry_statuses=list(route.retry_statuses),
+            total_timeout=route.total_timeout,
+            http_version=route.http_version,
+            tls_ca=route.tls_ca,
+            tls_verify=route.tls_verify,
+            on_client_abort=route.on_client_abort,
             is_active=route.is_active,
             priority=route.priority,
             created_at=now,
@@ -151,6 +175,15 @@ def _build_route(row: Row) -> Route:
         is_active=bool(row["is_active"]),
         priority=PRIORITY_DEFAULT if row["priority"] is None else row["priority"],
         created_at_us=to_us(row["created_at"]) if row["created_at"] else 0,
+        targets=tuple(row["targets"] or ()),
+        balance=row["balance"] or "failover",
+        retry_count=row["retry_count"] or 0,
+        retry_statuses=frozenset(row["retry_statuses"] or ()),
+        total_timeout_seconds=row["total_timeout"],
+        http_version=row["http_version"] or "1.1",
+        tls_ca=row["tls_ca"] or "",
+        tls_verify=row["tls_verify"] is not False,
+        on_client_abort=row["on_client_abort"] or "cancel",
     )
 
 

