@@ -12,7 +12,7 @@ import signal
 import socket
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import uvloop
@@ -22,12 +22,11 @@ from hypercorn.config import Config
 from proxy.app import create_app
 from proxy.audit.process import RecorderProcess
 from proxy.errors import ConflictError, InvalidInputError
+from proxy.http1.limits import ServerLimits
+from proxy.http1.server import HttpServer
 from proxy.settings import Settings
 
 BACKLOG = 2048
-KEEP_ALIVE_SECONDS = 75
-KEEP_ALIVE_REQUESTS_MAX = 1_000_000
-HEADER_BYTES_MAX = 16 * 1024
 # Called once connections are taken, with a function that stops serving, callable from any thread.
 OnReady = Callable[[Callable[[], object]], None]
 
@@ -38,6 +37,7 @@ class Site:
 
     app: Any
     listener: socket.socket
+    limits: ServerLimits = field(default_factory=ServerLimits)
 
 
 def bind_listener(host: str, port: int) -> socket.socket:
@@ -84,8 +84,19 @@ def run_gateway(
     """
     with RecorderProcess(settings) if settings.audit.enabled else nullcontext():
         run_sites(
-            [*beside, Site(create_app(settings), listener)], settings.proxy.shutdown_grace, on_ready=on_ready
+            [*beside, Site(create_app(settings), listener, read_limits(settings))],
+            settings.proxy.shutdown_grace,
+            on_ready=on_ready,
         )
+
+
+def read_limits(settings: Settings) -> ServerLimits:
+    """Return the bounds on connections that a configuration sets."""
+    return ServerLimits(
+        connections_max=settings.proxy.max_connections,
+        client_timeout_seconds=settings.proxy.client_timeout,
+        keep_alive_seconds=settings.proxy.keep_alive_timeout,
+    )
 
 
 def run_sites(sites: Sequence[Site], grace_seconds: float, *, on_ready: OnReady) -> None:
@@ -101,9 +112,7 @@ async def _serve_sites(sites: Sequence[Site], grace_seconds: float, on_ready: On
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(_report_unhandled)
     stopping = asyncio.Event()
-    servers = asyncio.gather(
-        *(serve(site.app, _configure(site, grace_seconds), shutdown_trigger=stopping.wait) for site in sites)
-    )
+    servers = asyncio.gather(*(serve_site(site, grace_seconds, stopping) for site in sites))
 
     def stop() -> None:
         if stopping.is_set():
@@ -117,22 +126,25 @@ async def _serve_sites(sites: Sequence[Site], grace_seconds: float, on_ready: On
         await servers
 
 
+async def serve_site(site: Site, grace_seconds: float, stopping: asyncio.Event) -> None:
+    """Have Hypercorn run the application's life, and serve connections while it is up."""
+
+    async def take_connections() -> None:
+        server = HttpServer(site.app, site.limits)
+        await server.start(site.listener, BACKLOG)
+        try:
+            await stopping.wait()
+            await server.drain(grace_seconds)
+        finally:
+            await server.stop()
+
+    config = Config()
+    config.bind = []
+    config.errorlog = logging.getLogger("hypercorn.error")
+    await serve(site.app, config, shutdown_trigger=take_connections)
+
+
 def _report_unhandled(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
     # asyncio's own streams report every connection that is cut when the grace is over as a failed callback.
     if not isinstance(context.get("exception"), asyncio.CancelledError):
         loop.default_exception_handler(context)
-
-
-def _configure(site: Site, grace_seconds: float) -> Config:
-    config = Config()
-    config.bind = [f"fd://{site.listener.detach()}"]
-    config.backlog = BACKLOG
-    config.graceful_timeout = grace_seconds
-    config.keep_alive_timeout = KEEP_ALIVE_SECONDS
-    config.keep_alive_max_requests = KEEP_ALIVE_REQUESTS_MAX
-    config.h11_max_incomplete_size = HEADER_BYTES_MAX
-    # The relay passes the backend's own Server and Date on.
-    config.include_server_header = False
-    config.include_date_header = False
-    config.errorlog = logging.getLogger("hypercorn.error")
-    return config

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
-from contextlib import suppress
-from typing import Any
+from typing import Any, cast
 
 import httpx
 
 from proxy.audit.exchange import Exchange
+from proxy.http1.request import CLIENT_KEY, ServedRequest
 from proxy.policy.model import HeaderPairs, RequestHead
 
 Scope = MutableMapping[str, Any]
@@ -22,12 +22,9 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-WATCH_DELAY_SECONDS = 0.05
-LINGER_SECONDS_MAX = 5.0
-
 
 class ClientGoneError(Exception):
-    """The client has closed its connection."""
+    """The client has closed its connection, or its body will never come to its end."""
 
 
 class BodyTooLargeError(Exception):
@@ -48,6 +45,11 @@ def read_head(scope: Scope) -> RequestHead:
     )
 
 
+def find_client(scope: Scope) -> ServedRequest:
+    """Return the client's side of a request: who has left, and why."""
+    return cast("ServedRequest", scope["extensions"][CLIENT_KEY])
+
+
 def find_framing(headers: HeaderPairs) -> tuple[bytes, bytes] | None:
     """Return the header that frames the body (RFC 9112 section 6), or None if no body is announced."""
     for pair in headers:
@@ -56,55 +58,13 @@ def find_framing(headers: HeaderPairs) -> tuple[bytes, bytes] | None:
     return None
 
 
-class Incoming:
-    """A request's messages, called as `receive` is, and whether its body has been read to the end.
-
-    A body that nobody wants has to be read all the same: the server cannot even report the end of an exchange
-    while pieces of its body wait, and closing a connection on unread bytes takes the answer from the client.
-    """
-
-    __slots__ = ("_discarding", "_receive", "is_read")
-
-    def __init__(self, receive: Receive, *, has_body: bool) -> None:
-        self.is_read = not has_body
-        self._receive = receive
-        self._discarding: asyncio.Task[None] | None = None
-
-    async def __call__(self) -> Message:
-        message = await self._receive()
-        if not message.get("more_body", False):
-            self.is_read = True
-        return message
-
-    def discard(self) -> None:
-        """From now on, throw away what is still to come; until the server reports the end of the exchange."""
-        if self._discarding is None:
-            self._discarding = asyncio.create_task(self._discard())
-
-    async def linger(self) -> None:
-        """Throw away what is still to come; return when it has come, or after `LINGER_SECONDS_MAX`."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(LINGER_SECONDS_MAX):
-                while not self.is_read:
-                    await self()
-        if not self.is_read:
-            self.discard()
-
-    async def _discard(self) -> None:
-        while (await self())["type"] != "http.disconnect":
-            pass
-
-
 class RequestBody(httpx.AsyncByteStream):
     """The client's body, handed on piece by piece as it comes; at most one piece is held at a time."""
 
-    def __init__(
-        self, receive: Receive, exchange: Exchange, bytes_max: int, on_complete: Callable[[], None]
-    ) -> None:
+    def __init__(self, receive: Receive, exchange: Exchange, bytes_max: int) -> None:
         self._receive = receive
         self._exchange = exchange
         self._bytes_max = bytes_max
-        self._on_complete = on_complete
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         more = True
@@ -118,42 +78,33 @@ class RequestBody(httpx.AsyncByteStream):
                 if self._exchange.request_size > self._bytes_max:
                     raise BodyTooLargeError
                 yield data
-        self._on_complete()
 
 
 class ClientWatch:
-    """Cancels the task that serves a request when its client leaves.
+    """Cancels the task that serves a request when its client leaves."""
 
-    It reads from `receive`, so it is started only once nobody reads the body any more, and it has to be
-    stopped before the response is finished: a server reports a finished exchange as a disconnect too. It
-    begins to read only after a moment: many plain requests are over by then, and do without a task for it.
-    """
+    __slots__ = ("_client", "_serving")
 
-    def __init__(self, receive: Receive) -> None:
-        self.client_is_gone = False
-        self._receive = receive
-        self._serving = asyncio.current_task()
-        self._delayed: asyncio.TimerHandle | None = None
-        self._watching: asyncio.Task[None] | None = None
+    def __init__(self, client: ServedRequest) -> None:
+        self._client = client
+        self._serving: asyncio.Task[object] | None = None
+
+    @property
+    def leave_reason(self) -> str | None:
+        """Return why the client is gone or given up, as the audit row has it, or None."""
+        return self._client.leave_reason
 
     def start(self) -> None:
-        """Begin to watch, `WATCH_DELAY_SECONDS` from now. Later calls change nothing."""
-        if self._delayed is None:
-            self._delayed = asyncio.get_running_loop().call_later(WATCH_DELAY_SECONDS, self._begin)
+        """Begin to watch for the current task. Raises `ClientGoneError` if the client has left already."""
+        if self._client.leave_reason is not None:
+            raise ClientGoneError
+        self._serving = asyncio.current_task()
+        self._client.on_leave = self._cancel
 
     def stop(self) -> None:
         """Watch no longer."""
-        if self._watching is not None:
-            self._watching.cancel()
-        elif self._delayed is not None:
-            self._delayed.cancel()
+        self._client.on_leave = None
 
-    def _begin(self) -> None:
-        self._watching = asyncio.create_task(self._watch())
-
-    async def _watch(self) -> None:
-        while (await self._receive())["type"] != "http.disconnect":
-            pass
-        self.client_is_gone = True
+    def _cancel(self) -> None:
         if self._serving is not None:
             self._serving.cancel()

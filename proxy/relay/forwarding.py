@@ -14,14 +14,15 @@ import httpx
 
 from proxy.audit.exchange import Exchange
 from proxy.errors import UpstreamError, UpstreamInvalidError, UpstreamTruncatedError
+from proxy.http1.request import ABORTED, BAD_BODY, TIMED_OUT, ServedRequest
 from proxy.policy.decide import Forward
 from proxy.policy.headers import filter_response_headers
 from proxy.policy.model import RequestHead
-from proxy.relay.asgi import BodyTooLargeError, ClientGoneError, ClientWatch, Incoming, RequestBody, Send
-from proxy.relay.replies import TOO_LARGE, build_error, send_error
+from proxy.relay.asgi import BodyTooLargeError, ClientGoneError, ClientWatch, Receive, RequestBody, Send
+from proxy.relay.replies import BAD_BODY_REPLY, TIMED_OUT_REPLY, TOO_LARGE, build_error, send_error
 from proxy.relay.upstream import Upstream, translate_error
 
-CLIENT_ABORT = "client_abort"
+_BODY_REPLIES = {BAD_BODY: BAD_BODY_REPLY, TIMED_OUT: TIMED_OUT_REPLY}
 INTERRUPTED = "interrupted"
 INTERNAL_ERROR = "internal_error"
 _log = logging.getLogger(__name__)
@@ -30,12 +31,15 @@ _log = logging.getLogger(__name__)
 class Forwarding:
     """Forwards one request whose `Begin` has been written. `run` is called once."""
 
-    __slots__ = ("_exchange", "_incoming", "_send", "_upstream")
+    __slots__ = ("_exchange", "_receive", "_send", "_upstream", "_watch")
 
-    def __init__(self, upstream: Upstream, exchange: Exchange, incoming: Incoming, send: Send) -> None:
+    def __init__(
+        self, upstream: Upstream, exchange: Exchange, client: ServedRequest, receive: Receive, send: Send
+    ) -> None:
         self._upstream = upstream
         self._exchange = exchange
-        self._incoming = incoming
+        self._watch = ClientWatch(client)
+        self._receive = receive
         self._send = send
 
     async def run(
@@ -48,15 +52,13 @@ class Forwarding:
         body_bytes_max: int,
     ) -> str | None:
         """Forward and answer; return the reason of a failure, as the audit row has it, or None."""
-        watch = ClientWatch(self._incoming)
         error: str | None = INTERNAL_ERROR
         try:
+            self._watch.start()
             body = None
-            if framing is None:
-                watch.start()
-            else:
+            if framing is not None:
                 decision.headers.append(framing)
-                body = RequestBody(self._incoming, self._exchange, body_bytes_max, watch.start)
+                body = RequestBody(self._receive, self._exchange, body_bytes_max)
             self._exchange.gateway_us = self._exchange.elapsed_us()
             response = await self._upstream.send(
                 head.method,
@@ -66,29 +68,28 @@ class Forwarding:
                 body,
                 timeout_seconds,
             )
-            watch.start()  # a backend may answer before it has the whole body, and take no more of it
-            await self._relay(response, watch)
+            await self._relay(response)
             error = None
         except asyncio.CancelledError:
-            error = CLIENT_ABORT if watch.client_is_gone else INTERRUPTED
-            if not watch.client_is_gone:
+            error = self._watch.leave_reason or INTERRUPTED
+            if error is INTERRUPTED:
                 raise
             _forgive_cancellation()
         except ClientGoneError:
-            error = CLIENT_ABORT
+            error = await self._give_up()
         except BodyTooLargeError:
-            error = await self._fail(watch, *TOO_LARGE)
+            error = await self._fail(*TOO_LARGE)
         except UpstreamError as failure:
             _log.warning("%s: %s: %s", self._exchange.request_id, decision.compiled.origin, failure)
-            error = await self._fail(watch, failure.status, failure.code, failure.message)
+            error = await self._fail(failure.status, failure.code, failure.message)
         finally:
-            watch.stop()
+            self._watch.stop()
             if error is INTERNAL_ERROR and not self._exchange.answered:
                 self._exchange.status = 500
             self._exchange.end(error)
         return error
 
-    async def _relay(self, response: httpx.Response, watch: ClientWatch) -> None:
+    async def _relay(self, response: httpx.Response) -> None:
         exchange, send = self._exchange, self._send
         is_whole = False
         try:
@@ -109,9 +110,7 @@ class Forwarding:
                 exchange.take_response_bytes(chunk)
                 await send({"type": "http.response.body", "body": chunk, "more_body": True})
             is_whole = True
-            watch.stop()
-            if not self._incoming.is_read:
-                await self._incoming.linger()
+            self._watch.stop()
             await send({"type": "http.response.body", "body": b"", "more_body": False})
         except httpx.TransportError as error:
             raise translate_error(error, UpstreamTruncatedError) from error
@@ -123,15 +122,22 @@ class Forwarding:
         upstream_us = exchange.elapsed_us() - exchange.gateway_us
         return own_headers(exchange.request_id, exchange.gateway_us, upstream_us)
 
-    async def _fail(self, watch: ClientWatch, status: int, code: str, message: str) -> str:
-        watch.stop()
+    async def _give_up(self) -> str:
+        """End a request whose body will not come to its end; say why, to a client that is still there."""
+        reason = self._watch.leave_reason or ABORTED
+        if reason in _BODY_REPLIES:
+            await self._fail(*_BODY_REPLIES[reason], reason=reason)
+        return reason
+
+    async def _fail(self, status: int, code: str, message: str, reason: str = "") -> str:
+        self._watch.stop()
         exchange = self._exchange
         if not exchange.answered:
             body = build_error(status, code, message, exchange.request_id)
             exchange.answered, exchange.status, exchange.response_size = True, status, len(body)
-            exchange.end(code)
-            await send_error(self._send, self._incoming, status, body, self._own_headers())
-        return code
+            exchange.end(reason or code)
+            await send_error(self._send, status, body, self._own_headers())
+        return reason or code
 
 
 def own_headers(request_id: str, gateway_us: int, upstream_us: int) -> list[tuple[bytes, bytes]]:

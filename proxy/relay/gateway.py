@@ -7,16 +7,19 @@ relay's but the gateway's own few, which go to the Quart app behind it.
 from __future__ import annotations
 
 import logging
+from typing import cast
 
 from proxy.audit.events import request_id
 from proxy.audit.exchange import AuditTrail, Exchange
 from proxy.clock import now_us
 from proxy.errors import JournalError
+from proxy.http1.faults import Fault
+from proxy.http1.request import FAULT_KEY
 from proxy.ids import new_ulid
-from proxy.policy.decide import Forward, Refuse, decide
+from proxy.policy.decide import Decision, Forward, Refuse, decide
 from proxy.policy.framing import find_fault
 from proxy.policy.model import RequestHead
-from proxy.relay.asgi import ASGIApp, Incoming, Message, Receive, Scope, Send, find_framing, read_head
+from proxy.relay.asgi import ASGIApp, Message, Receive, Scope, Send, find_client, find_framing, read_head
 from proxy.relay.counters import Counters
 from proxy.relay.forwarding import INTERNAL_ERROR, Forwarding, own_headers
 from proxy.relay.replies import INTERNAL, NOT_RECORDED, READ_ONLY, TOO_LARGE, build_error, send_error
@@ -53,22 +56,19 @@ class Gateway:
         self._body_bytes_max = body_bytes_max
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "websocket":
-            await send({"type": "websocket.close", "code": 1000})
-        elif scope["type"] != "http":
+        if scope["type"] != "http":
             await self._system(scope, receive, send)
         elif scope["raw_path"] in self._system_paths:
             await self._serve_page(scope, receive, send)
         else:
             self._counters.in_flight += 1
             try:
-                await self._serve(read_head(scope), receive, send)
+                await self._serve(scope, receive, send)
             finally:
                 self._counters.in_flight -= 1
 
     async def _serve_page(self, scope: Scope, receive: Receive, send: Send) -> None:
         head, id_of_request = read_head(scope), request_id(new_ulid(now_us()))
-        incoming = Incoming(receive, has_body=find_framing(head.headers) is not None)
         is_answered = False
 
         async def send_named(message: Message) -> None:
@@ -80,31 +80,31 @@ class Gateway:
 
         async def answer(status: int, code: str, message: str) -> None:
             body = build_error(status, code, message, id_of_request)
-            await send_error(send_named, incoming, status, body, [])
+            await send_error(send_named, status, body, [])
 
         try:
-            if fault := find_fault(head):
-                await answer(400, "bad_request", fault[1])
+            if fault := _find_fault(scope, head):
+                await answer(fault.status, "bad_request", fault.message)
             elif head.method not in PAGE_METHODS:
                 await answer(*READ_ONLY)
             else:
-                await self._system({**scope, REQUEST_ID_KEY: id_of_request}, incoming, send_named)
+                await self._system({**scope, REQUEST_ID_KEY: id_of_request}, receive, send_named)
         except Exception:  # noqa: BLE001
             _log.exception("%s failed", id_of_request)
             if not is_answered:
                 await answer(*INTERNAL)
-        finally:
-            if not incoming.is_read:
-                incoming.discard()
 
-    async def _serve(self, head: RequestHead, receive: Receive, send: Send) -> None:
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        head = read_head(scope)
         time_us = now_us()
         exchange = self._trail.open(head, time_us)
-        framing = find_framing(head.headers)
-        incoming = Incoming(receive, has_body=framing is not None)
         error: str | None = INTERNAL_ERROR
         try:
-            error = await self._decide(exchange, head, time_us, framing, incoming, send)
+            decision, framing = self._decide(exchange, scope, head, time_us)
+            if isinstance(decision, Refuse):
+                error = await self._refuse(exchange, decision, send)
+            else:
+                error = await self._forward(exchange, scope, head, decision, framing, receive, send)
         except Exception:  # noqa: BLE001
             # The outermost boundary: a bug costs one request a bare answer, and tells its client nothing.
             _log.exception("%s failed", exchange.request_id)
@@ -112,34 +112,39 @@ class Gateway:
                 exchange.status = INTERNAL[0]
             exchange.end(INTERNAL_ERROR)
             if not exchange.answered:
-                await self._answer(exchange, incoming, send, *INTERNAL)
+                await self._answer(exchange, send, *INTERNAL)
         finally:
-            if not incoming.is_read:
-                incoming.discard()
             self._counters.count(exchange.status, error)
 
-    async def _decide(
-        self,
-        exchange: Exchange,
-        head: RequestHead,
-        time_us: int,
-        framing: tuple[bytes, bytes] | None,
-        incoming: Incoming,
-        send: Send,
-    ) -> str | None:
+    def _decide(
+        self, exchange: Exchange, scope: Scope, head: RequestHead, time_us: int
+    ) -> tuple[Decision, tuple[bytes, bytes] | None]:
+        if fault := scope["extensions"].get(FAULT_KEY):
+            return Refuse(fault.status, "bad_request", fault.message, reason=fault.reason), None
+        framing = find_framing(head.headers)
         decision = decide(head, self._snapshots.current, time_us, exchange.request_id)
         if isinstance(decision, Forward) and _declared_size(framing) > self._body_bytes_max:
             status, code, message = TOO_LARGE
             decision = Refuse(status, code, message, reason=code, key=decision.key)
-        if isinstance(decision, Refuse):
-            return await self._refuse(exchange, decision, incoming, send)
+        return decision, framing
+
+    async def _forward(
+        self,
+        exchange: Exchange,
+        scope: Scope,
+        head: RequestHead,
+        decision: Forward,
+        framing: tuple[bytes, bytes] | None,
+        receive: Receive,
+        send: Send,
+    ) -> str | None:
         try:
             exchange.begin(decision)
         except JournalError as error:
             _log.error("a request was refused: %s", error)
-            return await self._answer(exchange, incoming, send, *NOT_RECORDED)
+            return await self._answer(exchange, send, *NOT_RECORDED)
         timeout = decision.compiled.route.timeout_seconds
-        return await Forwarding(self._upstream, exchange, incoming, send).run(
+        return await Forwarding(self._upstream, exchange, find_client(scope), receive, send).run(
             head,
             decision,
             framing,
@@ -147,27 +152,30 @@ class Gateway:
             body_bytes_max=self._body_bytes_max,
         )
 
-    async def _refuse(self, exchange: Exchange, decision: Refuse, incoming: Incoming, send: Send) -> str:
+    async def _refuse(self, exchange: Exchange, decision: Refuse, send: Send) -> str:
         body = build_error(decision.status, decision.code, decision.message, exchange.request_id)
         exchange.refuse(decision, decision.status, decision.reason, len(body))
-        await self._send(exchange, incoming, send, decision.status, body)
+        await self._send(exchange, send, decision.status, body)
         return decision.reason
 
-    async def _answer(
-        self, exchange: Exchange, incoming: Incoming, send: Send, status: int, code: str, message: str
-    ) -> str:
+    async def _answer(self, exchange: Exchange, send: Send, status: int, code: str, message: str) -> str:
         exchange.status = status
         body = build_error(status, code, message, exchange.request_id)
-        await self._send(exchange, incoming, send, status, body)
+        await self._send(exchange, send, status, body)
         return code
 
-    async def _send(
-        self, exchange: Exchange, incoming: Incoming, send: Send, status: int, body: bytes
-    ) -> None:
+    async def _send(self, exchange: Exchange, send: Send, status: int, body: bytes) -> None:
         exchange.answered = True
         headers = own_headers(exchange.request_id, exchange.elapsed_us(), 0)
-        await send_error(send, incoming, status, body, headers)
+        await send_error(send, status, body, headers)
 
 
 def _declared_size(framing: tuple[bytes, bytes] | None) -> int:
     return int(framing[1]) if framing is not None and framing[0] == b"content-length" else 0
+
+
+def _find_fault(scope: Scope, head: RequestHead) -> Fault | None:
+    if fault := scope["extensions"].get(FAULT_KEY):
+        return cast("Fault", fault)
+    found = find_fault(head)
+    return Fault(400, *found) if found else None

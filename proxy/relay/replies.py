@@ -11,10 +11,12 @@ from email.utils import formatdate
 
 import msgspec
 
-from proxy.relay.asgi import Incoming, Send
+from proxy.relay.asgi import Send
 
 TOO_LARGE = (413, "body_too_large", "the request body is larger than this gateway takes")
 NOT_RECORDED = (503, "overloaded", "the gateway cannot record requests at the moment")
+BAD_BODY_REPLY = (400, "bad_request", "the request body is not well-formed")
+TIMED_OUT_REPLY = (408, "bad_request", "the request body did not come in time")
 READ_ONLY = (400, "bad_request", "this page can only be read")
 INTERNAL = (500, "internal_error", "the gateway failed; its operator can find the cause by the request id")
 
@@ -27,13 +29,8 @@ _TYPES = {
 _CHALLENGE = (b"www-authenticate", b'Bearer realm="fastgate"')
 
 
-async def send_error(
-    send: Send, incoming: Incoming, status: int, body: bytes, own_headers: list[tuple[bytes, bytes]]
-) -> None:
-    """Send a whole error response, with a body that `build_error` made.
-
-    The client has all of it at once, but the exchange stays open for what is left of the request's body.
-    """
+async def send_error(send: Send, status: int, body: bytes, own_headers: list[tuple[bytes, bytes]]) -> None:
+    """Send a whole error response, with a body that `build_error` made."""
     headers = [
         (b"date", formatdate(time.time(), usegmt=True).encode()),
         (b"content-type", b"application/json"),
@@ -43,10 +40,6 @@ async def send_error(
     if status == 401:
         headers.append(_CHALLENGE)
     await send({"type": "http.response.start", "status": status, "headers": headers})
-    if not incoming.is_read:
-        await send({"type": "http.response.body", "body": body, "more_body": True})
-        await incoming.linger()
-        body = b""
     await send({"type": "http.response.body", "body": body, "more_body": False})
 
 

@@ -1,18 +1,23 @@
-"""The two applications that the gateway is measured against, served exactly as the gateway is.
+"""The applications that the gateway is measured against.
 
     python -m tests.bench.apps hello
     python -m tests.bench.apps forward http://127.0.0.1:8515
 
-`hello` answers at once: what Hypercorn alone costs. `forward` sends a request on through the gateway's own
-transport and does nothing else, no key, no route, no header rules, no audit: what forwarding costs.
+`hello` answers at once, on Hypercorn's own connections: what a bare Hypercorn costs. `forward` is served as
+the gateway is, sends a request on through its transport and does nothing else, no key, no route, no
+header rules, no audit: what forwarding costs.
 """
 
 from __future__ import annotations
 
+import socket
 import sys
 from collections.abc import AsyncIterator
 
 import httpx
+import uvloop
+from hypercorn.asyncio import serve
+from hypercorn.config import Config
 
 from proxy.relay.asgi import ASGIApp, Receive, Scope, Send
 from proxy.relay.upstream import build_transport
@@ -76,12 +81,22 @@ def build_forwarder(origin: str) -> ASGIApp:
     return forward
 
 
+def serve_bare(app: ASGIApp, listener: socket.socket) -> None:
+    """Serve an application on Hypercorn as it comes, on the same event loop as the gateway."""
+    config = Config()
+    config.bind = [f"fd://{listener.detach()}"]
+    config.keep_alive_max_requests = 1_000_000
+    uvloop.run(serve(app, config))  # type: ignore[arg-type]
+
+
 def main() -> None:
-    app = hello if sys.argv[1] == "hello" else build_forwarder(sys.argv[2])
     listener = bind_listener("127.0.0.1", 0)
     port = listener.getsockname()[1]
     print(f"listens on http://127.0.0.1:{port}", file=sys.stderr, flush=True)
-    run_sites([Site(app, listener)], 1.0, on_ready=lambda _stop: None)
+    if sys.argv[1] == "hello":
+        serve_bare(hello, listener)
+    else:
+        run_sites([Site(build_forwarder(sys.argv[2]), listener)], 1.0, on_ready=lambda _stop: None)
 
 
 if __name__ == "__main__":

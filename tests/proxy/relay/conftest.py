@@ -1,4 +1,4 @@
-"""A gateway on Hypercorn in a thread, and a backend and a client that a test plays by hand.
+"""A gateway on its server in a thread, and a backend and a client that a test plays by hand.
 
 Both ends are plain sockets: what is sent and when, and what is not, is the test's to say.
 """
@@ -22,12 +22,11 @@ from typing import Any, Protocol
 
 import pytest
 import uvloop
-from hypercorn.asyncio import serve
-from hypercorn.config import Config
 
 from proxy.app import create_app
 from proxy.audit.events import AuditEvent, Begin, End
 from proxy.audit.journal import list_segments
+from proxy.server import Site, read_limits, serve_site
 from proxy.settings import AuditSettings, DatabaseSettings, ProxySettings, SecuritySettings, Settings
 from proxy.store.database import Database, open_database
 from proxy.store.keys import create_key
@@ -282,18 +281,13 @@ class MakeGate(Protocol):
 def _serve(app: Any, journal: Path, secret: str, settings: Settings, grace: float) -> Iterator[Gate]:
     listener = socket.create_server(("127.0.0.1", 0), backlog=512)
     port = listener.getsockname()[1]
-    config = Config()
-    config.bind = [f"fd://{listener.detach()}"]
-    config.graceful_timeout = grace
-    config.include_server_header = False
-    config.include_date_header = False
-    config.errorlog = logging.getLogger("hypercorn.error")
     loop = uvloop.new_event_loop()
     stop = asyncio.Event()
+    site = Site(app, listener, read_limits(settings))
 
     def run() -> None:
         asyncio.set_event_loop(loop)
-        loop.run_until_complete(serve(app, config, shutdown_trigger=stop.wait))
+        loop.run_until_complete(serve_site(site, grace, stop))
         loop.run_until_complete(loop.shutdown_asyncgens())
         loop.close()
 

@@ -5,18 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from proxy.audit.exchange import AuditPolicy, AuditTrail, Exchange
+from proxy.http1.request import ServedRequest
 from proxy.policy.model import RequestHead
-from proxy.relay import asgi
 from proxy.relay.asgi import (
     BodyTooLargeError,
     ClientGoneError,
     ClientWatch,
-    Incoming,
     Message,
     Receive,
     RequestBody,
@@ -90,10 +89,10 @@ def test_the_framing_is_the_header_that_announces_a_body(
 def test_a_body_is_handed_on_piece_by_piece_and_counted() -> None:
     async def test() -> None:
         receive, _ = feed(piece(b"one"), piece(b""), piece(b"two", more=False))
-        exchange, completed = open_exchange(), []
-        body = RequestBody(receive, exchange, 6, lambda: completed.append(True))
+        exchange = open_exchange()
+        body = RequestBody(receive, exchange, 6)
         assert await read_all(body) == [b"one", b"two"]
-        assert (exchange.request_size, completed) == (6, [True])
+        assert exchange.request_size == 6
 
     run(test)
 
@@ -102,103 +101,63 @@ def test_a_body_stops_at_its_limit_and_when_the_client_leaves() -> None:
     async def test() -> None:
         receive, _ = feed(piece(b"four"), piece(b"four"))
         with pytest.raises(BodyTooLargeError):
-            await read_all(RequestBody(receive, open_exchange(), 7, lambda: None))
+            await read_all(RequestBody(receive, open_exchange(), 7))
         receive, _ = feed(piece(b"four"), {"type": "http.disconnect"})
-        completed: list[bool] = []
         with pytest.raises(ClientGoneError):
-            await read_all(RequestBody(receive, open_exchange(), 7, lambda: completed.append(True)))
-        assert not completed
+            await read_all(RequestBody(receive, open_exchange(), 7))
 
     run(test)
+
+
+class Client:
+    """A client's side of a request, as the server tells of it."""
+
+    leave_reason: str | None = None
+    on_leave: Callable[[], None] | None = None
+
+    def leave(self) -> None:
+        self.leave_reason = "client_abort"
+        if self.on_leave is not None:
+            self.on_leave()
 
 
 def test_a_watch_cancels_its_request_when_the_client_leaves() -> None:
     async def test() -> None:
-        receive, put = feed(piece(b"", more=False))
+        client, watching = Client(), asyncio.Event()
 
-        async def serve() -> bool:
-            watch = ClientWatch(receive)
+        async def serve() -> str | None:
+            watch = ClientWatch(cast("ServedRequest", client))
             watch.start()
+            watching.set()
             with suppress(asyncio.CancelledError):
                 await asyncio.Event().wait()
-            return watch.client_is_gone
+            return watch.leave_reason
 
         task = asyncio.create_task(serve())
-        put({"type": "http.disconnect"})
-        assert await task
+        await watching.wait()
+        client.leave()
+        assert await task == "client_abort"
 
     run(test)
 
 
-@pytest.mark.parametrize("after_begin", [False, True])
-def test_a_watch_that_is_stopped_cancels_nobody(after_begin: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(asgi, "WATCH_DELAY_SECONDS", 0.0)
-
+def test_a_watch_that_is_stopped_cancels_nobody() -> None:
     async def test() -> None:
-        feeding, put = feed()
-        reading = asyncio.Event()
-
-        async def receive() -> Message:
-            reading.set()
-            return await feeding()
-
-        watch = ClientWatch(receive)
+        client = Client()
+        watch = ClientWatch(cast("ServedRequest", client))
         watch.start()
-        watch.start()
-        if after_begin:
-            await reading.wait()
         watch.stop()
-        put({"type": "http.disconnect"})
-        await asyncio.sleep(0.01)
-        assert not watch.client_is_gone
+        client.leave()
+        await asyncio.sleep(0)
 
     run(test)
 
 
-def test_what_is_left_of_a_body_is_read_to_its_end() -> None:
+def test_a_client_that_left_before_is_noticed_at_once() -> None:
     async def test() -> None:
-        receive, put = feed(piece(b"1"), piece(b"2"))
-        incoming = Incoming(receive, has_body=True)
-        assert not incoming.is_read
-        asyncio.get_running_loop().call_soon(put, piece(b"", more=False))
-        await incoming.linger()
-        assert incoming.is_read
-
-    run(test)
-
-
-def test_lingering_ends_when_the_client_leaves() -> None:
-    async def test() -> None:
-        receive, _ = feed(piece(b"1"), {"type": "http.disconnect"})
-        incoming = Incoming(receive, has_body=True)
-        await incoming.linger()
-        assert incoming.is_read
-
-    run(test)
-
-
-def test_lingering_is_bounded_and_then_the_rest_is_thrown_away(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(asgi, "LINGER_SECONDS_MAX", 0.01)
-
-    async def test() -> None:
-        # As a server does, with a queue that holds one message: it cannot go on unless somebody reads.
-        queue: asyncio.Queue[Message] = asyncio.Queue(1)
-        before = asyncio.all_tasks()
-        incoming = Incoming(queue.get, has_body=True)
-        await incoming.linger()
-        assert not incoming.is_read
-        for _ in range(5):
-            await queue.put(piece(b"more"))
-        await queue.put({"type": "http.disconnect"})
-        await asyncio.gather(*(asyncio.all_tasks() - before))
-
-    run(test)
-
-
-def test_a_request_without_a_body_has_nothing_to_read() -> None:
-    async def test() -> None:
-        receive, _ = feed()
-        incoming = Incoming(receive, has_body=False)
-        assert incoming.is_read
+        client = Client()
+        client.leave()
+        with pytest.raises(ClientGoneError):
+            ClientWatch(cast("ServedRequest", client)).start()
 
     run(test)

@@ -385,8 +385,7 @@ def test_a_large_upload_that_fails_half_way_still_gets_its_answer(make_gate: Fix
     reply = client.read_reply("POST")
     assert reply.status == 502
     assert gate.end_of(reply).error == "upstream_unreachable"
-    client.send(gate.head("/unrouted"))
-    assert client.read_reply().status == 404
+    client.wait_closed()
 
 
 def test_an_early_answer_reaches_a_client_that_is_still_uploading(gate: Fixture, backend: Fixture) -> None:

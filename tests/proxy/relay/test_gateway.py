@@ -169,6 +169,9 @@ def test_a_refusal_has_a_body_a_row_and_keeps_the_connection(
     end = gate.end_of(reply)
     assert (end.status, end.error, end.response_size) == (status, reason, len(reply.body))
     assert not backend.has_connection()
+    if "?x" in options.values():  # nothing is read behind a head that is not well-formed
+        client.wait_closed()
+        return
     client.send(gate.head("/still/there"))
     assert client.read_reply().status == 404
 
@@ -285,8 +288,8 @@ def test_a_refused_upload_can_be_sent_to_its_end_and_reaches_nobody(
     assert reply.status == status
     assert error_of(reply)
     assert gate.end_of(reply).status == status
-    client.send(gate.head("/elsewhere"))
-    assert client.read_reply().status == 404
+    assert reply.header("connection") == "close"
+    client.wait_closed()
 
 
 def test_the_answer_to_a_refused_upload_does_not_wait_for_it(gate: Fixture) -> None:
@@ -418,7 +421,7 @@ def test_what_is_in_flight_and_what_was_answered_is_counted(build: Build, backen
     assert counters.errors == {"unknown_api_key": 1, "client_abort": 1}
 
 
-def test_a_websocket_is_turned_away(gate: Fixture) -> None:
+def test_a_websocket_is_answered_in_plain_http(gate: Fixture, backend: Fixture) -> None:
     client = gate.connect()
     upgrade = [
         "connection: upgrade",
@@ -427,7 +430,11 @@ def test_a_websocket_is_turned_away(gate: Fixture) -> None:
         "sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==",
     ]
     client.send(gate.head(headers=upgrade))
-    assert b" 403 " in client.read_head()
+    wire = backend.accept()
+    assert b"upgrade" not in wire.read_head().lower()
+    wire.send(OK)
+    reply = client.read_reply()
+    assert (reply.status, gate.end_of(reply).status) == (200, 200)
 
 
 def test_requests_in_a_row_are_answered_in_order(gate: Fixture, backend: Fixture) -> None:

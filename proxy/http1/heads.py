@@ -1,0 +1,41 @@
+"""Heads as bytes: those of responses, and what can be told of a request whose head is broken."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from http import HTTPStatus
+
+_STATUS_LINES = {
+    status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus
+}
+_REQUEST_LINE = re.compile(rb"(?:\r\n)*([!-~]{1,100}) ([^ \r\n\0]{1,8192}) HTTP/1\.[01]\r\n")
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+def build_head(status: int, headers: Iterable[tuple[bytes, bytes]], framing: bytes) -> bytes:
+    """Return the head of a response; `framing` is whole lines that the connection adds.
+
+    Raises `ValueError` for a header with a line break in it: no application shall split a response.
+    """
+    lines = [b"%b: %b\r\n" % pair for pair in headers]
+    head = b"".join((status_line(status), *lines, framing, b"\r\n"))
+    if head.count(b"\n") != len(lines) + 2 + framing.count(b"\n"):
+        raise ValueError("a header of the response holds a line break")
+    return head
+
+
+def status_line(status: int) -> bytes:
+    """Return the first line of a response; a status without a name has none."""
+    return _STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status
+
+
+def build_refusal(status: int) -> bytes:
+    """Return a whole response without a body, after which the connection is closed."""
+    return build_head(status, (), b"content-length: 0\r\nconnection: close\r\n")
+
+
+def recover_request_line(data: bytes) -> tuple[str, bytes] | None:
+    """Return method and target from the beginning of a broken head, for the record alone, or None."""
+    match = _REQUEST_LINE.match(data)
+    return (match[1].decode("ascii"), match[2]) if match else None

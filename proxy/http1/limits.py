@@ -1,0 +1,27 @@
+"""What one client may ask of the server: every bound of a connection has its name here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+LINE_BYTES_MAX = 16 * 1024
+HEADER_BYTES_MAX = 16 * 1024
+HEADERS_MAX = 100
+# What a head may have of bytes that no callback has counted yet: one header that does not end.
+UNPARSED_BYTES_MAX = LINE_BYTES_MAX + HEADER_BYTES_MAX
+QUEUED_BODY_BYTES_MAX = 64 * 1024
+PIPELINED_REQUESTS_MAX = 32
+LINGER_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class ServerLimits:
+    """The bounds that a configuration sets.
+
+    `client_timeout_seconds` is for a head as a whole, for each wait for a piece of a body, and for a client
+    that takes nothing of what it is sent.
+    """
+
+    connections_max: int = 4096
+    client_timeout_seconds: float = 30.0
+    keep_alive_seconds: float = 75.0

@@ -1,0 +1,179 @@
+"""Requests out of bytes: httptools' callbacks, bounds on heads, and what is told of a head that is broken.
+
+No socket and no task: `feed` takes bytes and calls a `Sink`. llhttp, which is behind httptools, refuses bad
+framing, bare line ends, folded lines and control characters by itself (RFC 9112 section 11); here are the
+bounds, the versions, and the offers to speak another protocol, which are passed over.
+
+The names `on_...` are httptools'.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
+
+from proxy.http1.faults import BAD_FRAMING, BAD_HEAD, BAD_VERSION, LONG_HEADERS, LONG_LINE, Fault
+from proxy.http1.heads import recover_request_line
+from proxy.http1.limits import HEADER_BYTES_MAX, HEADERS_MAX, LINE_BYTES_MAX, UNPARSED_BYTES_MAX
+
+_VERSIONS = ("1.1", "1.0")
+
+
+class Head(NamedTuple):
+    """The head of a request. Header names are in lower case; `target` is what stood in the request line."""
+
+    method: str
+    target: bytes
+    version: str
+    headers: list[tuple[bytes, bytes]]
+    is_kept_alive: bool
+
+
+class Sink(Protocol):
+    """Who is told of requests, in the order in which they come. After a fault nothing more is told."""
+
+    def begin_head(self) -> None:
+        """The first byte of a request has come."""
+
+    def take_head(self, head: Head) -> None:
+        """A request begins; its body follows, and its end."""
+
+    def take_body(self, data: bytes) -> None:
+        """A piece of the body has come."""
+
+    def take_end(self) -> None:
+        """The body is whole."""
+
+    def take_fault(self, fault: Fault, head: Head | None) -> None:
+        """A request cannot be served; of its head there is what could be read, if anything."""
+
+    def take_broken_body(self) -> None:
+        """The body is not well-formed, and will not come to its end."""
+
+
+class RequestParser:
+    """Parses what one client sends. `is_deaf` once nothing more will be read of it."""
+
+    def __init__(self, sink: Sink) -> None:
+        self.is_deaf = False
+        self.is_in_head = False
+        self._sink = sink
+        self._parser = HttpRequestParser(self)
+        self._is_in_body = False
+        self._is_repeating = False
+        self._fed = b""
+        self._url = b""
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._head_bytes = 0
+        self._unparsed_bytes = 0
+        self._fault: Fault | None = None
+
+    def feed(self, data: bytes) -> None:
+        """Take bytes as they came."""
+        if self.is_deaf:
+            return
+        self._fed = data
+        self._unparsed_bytes = self._unparsed_bytes + len(data) if self.is_in_head else len(data)
+        try:
+            self._parser.feed_data(data)
+        except HttpParserUpgrade as upgrade:
+            self._pass_over_upgrade(data[upgrade.args[0] :])
+        except HttpParserError as error:
+            self._give_up(str(error))
+        if self.is_in_head and not self.is_deaf:
+            self._check_head()
+
+    def on_message_begin(self) -> None:
+        if not self._is_repeating:
+            self.is_in_head = True
+            self._url, self._headers, self._head_bytes = b"", [], 0
+            self._sink.begin_head()
+
+    def on_url(self, url: bytes) -> None:
+        if not self._is_repeating:
+            self._url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if not self.is_in_head:
+            return  # a trailer, which nobody has asked for, or a head that is repeated
+        self._head_bytes += len(name) + len(value) + 4
+        if self._head_bytes > HEADER_BYTES_MAX or len(self._headers) >= HEADERS_MAX:
+            self._fault = LONG_HEADERS
+        else:
+            self._headers.append((name.lower(), value))
+
+    def on_headers_complete(self) -> None:
+        if self._is_repeating or self.is_deaf:
+            return
+        self.is_in_head = False
+        parser = self._parser
+        version = parser.get_http_version()
+        method = parser.get_method().decode("ascii", "replace")
+        if version not in _VERSIONS:
+            self._fault = BAD_VERSION
+        elif len(self._url) > LINE_BYTES_MAX:
+            self._fault = LONG_LINE
+        if self._fault is not None:
+            self._refuse(method)
+            return
+        self._is_in_body = True
+        self._sink.take_head(Head(method, self._url, version, self._headers, parser.should_keep_alive()))
+
+    def on_body(self, body: bytes) -> None:
+        if not self.is_deaf:
+            self._sink.take_body(body)
+
+    def on_message_complete(self) -> None:
+        if self._is_in_body and not self.is_deaf and not self._awaits_body_after_offer():
+            self._is_in_body = False
+            self._sink.take_end()
+
+    def _awaits_body_after_offer(self) -> bool:
+        # llhttp takes what follows an offer to upgrade for another protocol, even an announced body.
+        return self._parser.should_upgrade() and any(map(_announces_body, self._headers))
+
+    def _pass_over_upgrade(self, rest: bytes) -> None:
+        """Go on in HTTP/1.1, as RFC 9110 section 7.8 allows, with a parser that has not seen the offer."""
+        if self.is_deaf:
+            return
+        self._parser = HttpRequestParser(self)
+        if self._is_in_body:
+            framing = next(filter(_announces_body, self._headers))
+            self._is_repeating = True
+            self._parser.feed_data(b"POST / HTTP/1.1\r\n%b: %b\r\n\r\n" % framing)
+            self._is_repeating = False
+        if rest:
+            self.feed(rest)
+
+    def _give_up(self, error: str) -> None:
+        if self._is_in_body:
+            self.is_deaf = True
+            self._sink.take_broken_body()
+        elif self.is_in_head:
+            is_framing = "Content-Length" in error or "Transfer-Encoding" in error
+            self._fault = self._fault or (BAD_FRAMING if is_framing else BAD_HEAD)
+            self._refuse()
+        else:
+            self.is_deaf = True  # bytes behind a request that said it was the last
+
+    def _check_head(self) -> None:
+        if len(self._url) > LINE_BYTES_MAX:
+            self._fault = LONG_LINE
+        elif self._unparsed_bytes > UNPARSED_BYTES_MAX:
+            self._fault = LONG_HEADERS if self._headers or b"\n" in self._fed else LONG_LINE
+        if self._fault is not None:
+            self._refuse()
+
+    def _refuse(self, method: str = "") -> None:
+        self.is_deaf, self.is_in_head = True, False
+        line = recover_request_line(self._fed)
+        if line is None and self._url:
+            line = (method or self._parser.get_method().decode("ascii", "replace"), self._url)
+        head = Head(line[0], line[1][:LINE_BYTES_MAX], "1.1", self._headers, False) if line else None
+        assert self._fault is not None
+        self._sink.take_fault(self._fault, head)
+
+
+def _announces_body(pair: tuple[bytes, bytes]) -> bool:
+    return pair[0] == b"transfer-encoding" or (pair[0] == b"content-length" and pair[1].strip(b"0") != b"")

@@ -1,0 +1,206 @@
+"""One request of a connection as an ASGI application meets it: `receive`, `send`, and who has left.
+
+ASGI 3.0 (https://asgi.readthedocs.io/en/latest/specs/www.html). Everything that an application sends goes out
+at once. A response is never ended for the application: one that it leaves unfinished breaks the connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from proxy.http1.heads import CONTINUE, build_head
+from proxy.http1.limits import QUEUED_BODY_BYTES_MAX
+
+if TYPE_CHECKING:
+    from proxy.http1.connection import ClientConnection
+
+Message = dict[str, Any]
+CLIENT_KEY = "fastgate.client"  # in a scope's extensions: the `ServedRequest`
+FAULT_KEY = "fastgate.fault"  # in a scope's extensions: a `Fault`, of a request that must be refused
+# Why a client's part of an exchange ended early.
+ABORTED, TIMED_OUT, TOO_SLOW, BAD_BODY = "client_abort", "client_timeout", "client_slow", "client_bad_body"
+_DISCONNECT: Message = {"type": "http.disconnect"}
+_NO_MORE: Message = {"type": "http.request", "body": b"", "more_body": False}
+_CHUNKED, _CLOSE = b"transfer-encoding: chunked\r\n", b"connection: close\r\n"
+_END, _UNTIL_END = b"0\r\n\r\n", -1
+_BODILESS = frozenset((204, 304))
+
+
+class ServedRequest:
+    """One exchange. The connection feeds it, the application calls it; neither waits for the other's data.
+
+    `leave_reason` is None as long as the client does its part.
+    """
+
+    __slots__ = (
+        "_chunks",
+        "_connection",
+        "_is_bodiless",
+        "_is_chunked",
+        "_is_delivered",
+        "_queued_bytes",
+        "_to_send",
+        "_waiter",
+        "has_ended",
+        "has_started",
+        "is_kept_alive",
+        "is_read",
+        "leave_reason",
+        "on_leave",
+        "scope",
+        "waits_for_continue",
+    )
+
+    def __init__(self, connection: ClientConnection, scope: Message, *, is_kept_alive: bool) -> None:
+        self.scope = scope
+        self.is_kept_alive = is_kept_alive
+        self.waits_for_continue = False
+        self.is_read = False  # the body has come to its end
+        self.has_started = False  # the head of the response has gone
+        self.has_ended = False  # so has all of it
+        self.leave_reason: str | None = None
+        self.on_leave: Callable[[], None] | None = None
+        self._connection = connection
+        self._chunks: deque[bytes] | None = None
+        self._queued_bytes = 0
+        self._waiter: asyncio.Future[None] | None = None
+        self._is_delivered = False
+        self._is_bodiless = False
+        self._is_chunked = False
+        self._to_send = _UNTIL_END
+
+    # What the connection tells it.
+
+    def feed(self, data: bytes) -> bool:
+        """Take a piece of the body; return whether there is enough for now."""
+        if self._chunks is None:
+            self._chunks = deque()
+        self._chunks.append(data)
+        self._queued_bytes += len(data)
+        self._wake()
+        return self._queued_bytes >= QUEUED_BODY_BYTES_MAX
+
+    def feed_end(self) -> None:
+        """Take the end of the body."""
+        self.is_read = True
+        self._wake()
+
+    def fail(self, reason: str) -> None:
+        """The body will never come to its end, but the client can still be answered."""
+        if self.leave_reason is None:
+            self.leave_reason = reason
+        self._wake()
+
+    def leave(self, reason: str) -> None:
+        """The client is gone, or given up."""
+        if self.has_ended:
+            return
+        if self.leave_reason is None:
+            self.leave_reason = reason
+        self._wake()
+        if self.on_leave is not None:
+            self.on_leave()
+
+    # What the application calls.
+
+    async def receive(self) -> Message:
+        """Return the next piece of the body, or, when nothing more will come, that the client has left."""
+        if self.waits_for_continue:
+            self.waits_for_continue = False
+            if not self.has_started:
+                self._connection.write(CONTINUE)
+        while not self._chunks:
+            if self.is_read and not self._is_delivered:
+                self._is_delivered = True
+                return _NO_MORE
+            if self.leave_reason is not None or self.has_ended:
+                return _DISCONNECT
+            await self._wait()
+        return self._take_chunk(self._chunks)
+
+    async def send(self, message: Message) -> None:
+        """Send the head or a piece of the response; wait while the client takes nothing."""
+        kind = message["type"]
+        if kind == "http.response.body":
+            self._send_body(message.get("body", b""), is_last=not message.get("more_body", False))
+        elif kind == "http.response.start":
+            self._send_head(message["status"], message.get("headers", ()))
+        else:
+            raise ValueError(f"{kind} is not a message of HTTP/1.1")
+        if self._connection.is_full:
+            await self._connection.wait_writable()
+
+    def _take_chunk(self, chunks: deque[bytes]) -> Message:
+        chunk = chunks.popleft()
+        self._queued_bytes -= len(chunk)
+        self._is_delivered = self.is_read and not chunks
+        if not self.is_read and self._queued_bytes < QUEUED_BODY_BYTES_MAX:
+            self._connection.resume_reading()
+        return {"type": "http.request", "body": chunk, "more_body": not self._is_delivered}
+
+    def _send_head(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
+        if self.has_started:
+            raise RuntimeError("a response has one head")
+        self.has_started = True
+        is_head = self.scope["method"] == "HEAD"
+        self._is_bodiless = is_head or status in _BODILESS
+        length = next((value for name, value in headers if name == b"content-length"), None)
+        framing = b""
+        if length is not None:
+            self._to_send = int(length)
+        elif not self._is_bodiless:
+            self._is_chunked = self.scope["http_version"] == "1.1"
+            framing = _CHUNKED if self._is_chunked else b""
+        # Nothing tells a client of HTTP/1.0 where such a body ends but the end of the connection.
+        ends_connection = length is None and not self._is_bodiless and not self._is_chunked
+        if ends_connection or self._connection.is_closing or not (self.is_read or self._is_short()):
+            self.is_kept_alive = False
+        if not self.is_kept_alive:
+            framing += _CLOSE
+        elif self.scope["http_version"] == "1.0":
+            framing += b"connection: keep-alive\r\n"
+        self._connection.write(build_head(status, headers, framing))
+
+    def _is_short(self) -> bool:
+        """Tell whether so little is left of the body that it can be passed over."""
+        lengths = [value for name, value in self.scope["headers"] if name == b"content-length"]
+        is_certain = self.leave_reason is None and not self.waits_for_continue
+        return is_certain and len(lengths) == 1 and int(lengths[0]) <= QUEUED_BODY_BYTES_MAX
+
+    def _send_body(self, data: bytes, *, is_last: bool) -> None:
+        if not self.has_started or self.has_ended:
+            raise RuntimeError("a response is a head, then a body, and then nothing")
+        if not self._is_bodiless:
+            self._write_body(data, is_last=is_last)
+        if is_last:
+            self.has_ended = True
+            self._wake()
+            self._connection.finish(self, is_whole=self._is_bodiless or self._to_send <= 0)
+
+    def _write_body(self, data: bytes, *, is_last: bool) -> None:
+        if self._is_chunked:
+            data = b"%x\r\n%b\r\n" % (len(data), data) if data else b""
+            if is_last:
+                data += _END
+        elif self._to_send >= 0:
+            self._to_send -= len(data)
+            if self._to_send < 0:
+                self._connection.break_off()
+                raise ValueError("the body of the response is longer than its Content-Length")
+        if data:
+            self._connection.write(data)
+
+    async def _wait(self) -> None:
+        self._waiter = asyncio.get_running_loop().create_future()
+        self._connection.expect_body()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)

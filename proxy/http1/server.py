@@ -1,0 +1,101 @@
+"""The connections of one listening socket: how many there may be, their deadlines, and how they all end."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable
+
+from proxy.http1.connection import ClientConnection
+from proxy.http1.limits import ServerLimits
+
+SWEEP_SECONDS = 0.25
+CANCEL_SECONDS = 5.0
+App = Callable[..., Awaitable[None]]
+
+
+class HttpServer:
+    """Serves one application on one socket. `refusals` counts requests that no application ever saw."""
+
+    def __init__(self, app: App, limits: ServerLimits) -> None:
+        self.app = app
+        self.limits = limits
+        self.loop = asyncio.get_running_loop()
+        self.is_stopping = False
+        self.refusals: dict[str, int] = {}  # by reason; a fixed set
+        self._connections: set[ClientConnection] = set()
+        self._emptied = asyncio.Event()
+        self._server: asyncio.Server | None = None
+        self._sweep: asyncio.TimerHandle | None = None
+
+    @property
+    def connections(self) -> int:
+        """Return how many connections are open."""
+        return len(self._connections)
+
+    async def start(self, listener: socket.socket, backlog: int) -> None:
+        """Begin to take connections."""
+        self._server = await self.loop.create_server(
+            lambda: ClientConnection(self), sock=listener, backlog=backlog
+        )
+        self._sweep_deadlines()
+
+    async def drain(self, grace_seconds: float) -> None:
+        """Take no more connections, and let requests in flight finish, for so long."""
+        self.is_stopping = True
+        if self._server is not None:
+            self._server.close()
+        for connection in tuple(self._connections):
+            connection.close_when_idle()
+        await self._wait_empty(grace_seconds)
+
+    async def stop(self) -> None:
+        """Cancel what is in flight, and return when every connection has ended."""
+        self.is_stopping = True
+        if self._server is not None:
+            self._server.close()
+        tasks = [task for connection in tuple(self._connections) if (task := connection.cancel())]
+        if tasks:
+            await asyncio.wait(tasks, timeout=CANCEL_SECONDS)
+        for connection in tuple(self._connections):
+            connection.break_off()
+        await self._wait_empty(CANCEL_SECONDS)
+        if self._sweep is not None:
+            self._sweep.cancel()
+
+    # What connections tell it.
+
+    def admit(self, connection: ClientConnection) -> bool:
+        """Register a connection, unless there are too many."""
+        if len(self._connections) >= self.limits.connections_max or self.is_stopping:
+            self.count_refusal("overloaded")
+            return False
+        self._connections.add(connection)
+        return True
+
+    def release(self, connection: ClientConnection) -> None:
+        """Forget a connection that has ended."""
+        self._connections.discard(connection)
+        if not self._connections:
+            self._emptied.set()
+
+    def count_refusal(self, reason: str) -> None:
+        """Count a request or connection that was refused before an application saw it."""
+        self.refusals[reason] = self.refusals.get(reason, 0) + 1
+
+    async def _wait_empty(self, seconds: float) -> None:
+        self._emptied.clear()
+        if self._connections:
+            try:
+                async with asyncio.timeout(seconds):
+                    await self._emptied.wait()
+            except TimeoutError:
+                pass
+
+    def _sweep_deadlines(self) -> None:
+        now = self.loop.time()
+        for connection in [
+            each for each in self._connections if each.deadline <= now or each.send_deadline <= now
+        ]:
+            connection.expire()
+        self._sweep = self.loop.call_later(SWEEP_SECONDS, self._sweep_deadlines)
