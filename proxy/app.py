@@ -20,6 +20,7 @@ from proxy.clock import now_us
 from proxy.ids import new_ulid
 from proxy.pages import add_pages
 from proxy.relay.asgi import ASGIApp
+from proxy.relay.bounds import build_bounds
 from proxy.relay.counters import Counters
 from proxy.relay.gateway import Gateway
 from proxy.relay.snapshot import SnapshotSource
@@ -73,8 +74,7 @@ def create_app(settings: Settings) -> Quart:
         upstream=worker.upstream,
         trail=worker.trail,
         counters=worker.counters,
-        timeout_seconds=settings.proxy.timeout,
-        body_bytes_max=settings.proxy.max_body_size,
+        bounds=build_bounds(settings.proxy),
     )
 
     @app.before_serving

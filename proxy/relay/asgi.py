@@ -94,12 +94,15 @@ class ClientWatch:
         """Return why the client is gone or given up, as the audit row has it, or None."""
         return self._client.leave_reason
 
-    def start(self) -> None:
-        """Begin to watch for the current task. Raises `ClientGoneError` if the client has left already."""
+    def start(self, *, drains: bool = False) -> None:
+        """Begin to watch for the current task. Raises `ClientGoneError` if the client has left already.
+
+        With `drains` nothing is cancelled: what a client does not wait for is read to its end all the same.
+        """
         if self._client.leave_reason is not None:
             raise ClientGoneError
         self._serving = asyncio.current_task()
-        self._client.on_leave = self._cancel
+        self._client.on_leave = None if drains else self._cancel
 
     def stop(self) -> None:
         """Watch no longer."""

@@ -17,8 +17,10 @@ from proxy.errors import UpstreamError, UpstreamInvalidError, UpstreamTruncatedE
 from proxy.http1.request import ABORTED, BAD_BODY, TIMED_OUT, ServedRequest
 from proxy.policy.decide import Forward
 from proxy.policy.headers import filter_response_headers
-from proxy.policy.model import RequestHead
+from proxy.policy.model import HeaderPairs, RequestHead
 from proxy.relay.asgi import BodyTooLargeError, ClientGoneError, ClientWatch, Receive, RequestBody, Send
+from proxy.relay.bounds import RelayBounds
+from proxy.relay.keepalive import StreamKeepAlive, may_hold_comments
 from proxy.relay.replies import BAD_BODY_REPLY, TIMED_OUT_REPLY, TOO_LARGE, build_error, send_error
 from proxy.relay.upstream import Upstream, translate_error
 
@@ -31,34 +33,36 @@ _log = logging.getLogger(__name__)
 class Forwarding:
     """Forwards one request whose `Begin` has been written. `run` is called once."""
 
-    __slots__ = ("_exchange", "_receive", "_send", "_upstream", "_watch")
+    __slots__ = ("_bounds", "_exchange", "_receive", "_send", "_upstream", "_watch")
 
     def __init__(
-        self, upstream: Upstream, exchange: Exchange, client: ServedRequest, receive: Receive, send: Send
+        self,
+        upstream: Upstream,
+        exchange: Exchange,
+        bounds: RelayBounds,
+        client: ServedRequest,
+        receive: Receive,
+        send: Send,
     ) -> None:
         self._upstream = upstream
         self._exchange = exchange
+        self._bounds = bounds
         self._watch = ClientWatch(client)
         self._receive = receive
         self._send = send
 
     async def run(
-        self,
-        head: RequestHead,
-        decision: Forward,
-        framing: tuple[bytes, bytes] | None,
-        *,
-        timeout_seconds: float,
-        body_bytes_max: int,
+        self, head: RequestHead, decision: Forward, framing: tuple[bytes, bytes] | None
     ) -> str | None:
         """Forward and answer; return the reason of a failure, as the audit row has it, or None."""
         error: str | None = INTERNAL_ERROR
         try:
-            self._watch.start()
+            route = decision.compiled.route
+            self._watch.start(drains=route.on_client_abort == "drain")
             body = None
             if framing is not None:
                 decision.headers.append(framing)
-                body = RequestBody(self._receive, self._exchange, body_bytes_max)
+                body = RequestBody(self._receive, self._exchange, self._bounds.body_bytes_max)
             self._exchange.gateway_us = self._exchange.elapsed_us()
             response = await self._upstream.send(
                 head.method,
@@ -66,10 +70,10 @@ class Forwarding:
                 decision.target,
                 decision.headers,
                 body,
-                timeout_seconds,
+                self._bounds.timeout_seconds if route.timeout_seconds is None else route.timeout_seconds,
             )
             await self._relay(response)
-            error = None
+            error = self._watch.leave_reason
         except asyncio.CancelledError:
             error = self._watch.leave_reason or INTERRUPTED
             if error is INTERRUPTED:
@@ -105,10 +109,7 @@ class Forwarding:
                 }
             )
             exchange.answered = True
-            assert isinstance(response.stream, httpx.AsyncByteStream)
-            async for chunk in response.stream:
-                exchange.take_response_bytes(chunk)
-                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            await self._relay_body(response, headers)
             is_whole = True
             self._watch.stop()
             await send({"type": "http.response.body", "body": b"", "more_body": False})
@@ -116,6 +117,27 @@ class Forwarding:
             raise translate_error(error, UpstreamTruncatedError) from error
         finally:
             await self._upstream.release(response, is_whole=is_whole)
+
+    async def _relay_body(self, response: httpx.Response, headers: HeaderPairs) -> None:
+        exchange, send = self._exchange, self._send
+        assert isinstance(response.stream, httpx.AsyncByteStream)
+        if self._bounds.keep_alive_seconds and may_hold_comments(headers):
+            return await self._relay_stream(response.stream)
+        async for chunk in response.stream:
+            exchange.take_response_bytes(chunk)
+            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        return None
+
+    async def _relay_stream(self, stream: httpx.AsyncByteStream) -> None:
+        keep_alive = StreamKeepAlive(self._send, self._bounds.keep_alive_seconds)
+        keep_alive.start()
+        try:
+            async for chunk in stream:
+                self._exchange.take_response_bytes(chunk)
+                keep_alive.take(chunk)
+                await self._send({"type": "http.response.body", "body": chunk, "more_body": True})
+        finally:
+            keep_alive.stop()
 
     def _own_headers(self) -> list[tuple[bytes, bytes]]:
         exchange = self._exchange

@@ -20,9 +20,18 @@ from proxy.policy.decide import Decision, Forward, Refuse, decide
 from proxy.policy.framing import find_fault
 from proxy.policy.model import RequestHead
 from proxy.relay.asgi import ASGIApp, Message, Receive, Scope, Send, find_client, find_framing, read_head
+from proxy.relay.bounds import RelayBounds
 from proxy.relay.counters import Counters
 from proxy.relay.forwarding import INTERNAL_ERROR, Forwarding, own_headers
-from proxy.relay.replies import INTERNAL, NOT_RECORDED, READ_ONLY, TOO_LARGE, build_error, send_error
+from proxy.relay.replies import (
+    INTERNAL,
+    NOT_RECORDED,
+    OVERLOADED,
+    READ_ONLY,
+    TOO_LARGE,
+    build_error,
+    send_error,
+)
 from proxy.relay.snapshot import SnapshotSource
 from proxy.relay.upstream import Upstream
 
@@ -43,8 +52,7 @@ class Gateway:
         upstream: Upstream,
         trail: AuditTrail,
         counters: Counters,
-        timeout_seconds: float,
-        body_bytes_max: int,
+        bounds: RelayBounds,
     ) -> None:
         self._system = system
         self._system_paths = system_paths
@@ -52,8 +60,7 @@ class Gateway:
         self._upstream = upstream
         self._trail = trail
         self._counters = counters
-        self._timeout_seconds = timeout_seconds
-        self._body_bytes_max = body_bytes_max
+        self._bounds = bounds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -121,9 +128,12 @@ class Gateway:
     ) -> tuple[Decision, tuple[bytes, bytes] | None]:
         if fault := scope["extensions"].get(FAULT_KEY):
             return Refuse(fault.status, "bad_request", fault.message, reason=fault.reason), None
+        if self._counters.in_flight > self._bounds.in_flight_max:
+            status, code, message = OVERLOADED
+            return Refuse(status, code, message, reason=code), None
         framing = find_framing(head.headers)
         decision = decide(head, self._snapshots.current, time_us, exchange.request_id)
-        if isinstance(decision, Forward) and _declared_size(framing) > self._body_bytes_max:
+        if isinstance(decision, Forward) and _declared_size(framing) > self._bounds.body_bytes_max:
             status, code, message = TOO_LARGE
             decision = Refuse(status, code, message, reason=code, key=decision.key)
         return decision, framing
@@ -143,14 +153,9 @@ class Gateway:
         except JournalError as error:
             _log.error("a request was refused: %s", error)
             return await self._answer(exchange, send, *NOT_RECORDED)
-        timeout = decision.compiled.route.timeout_seconds
-        return await Forwarding(self._upstream, exchange, find_client(scope), receive, send).run(
-            head,
-            decision,
-            framing,
-            timeout_seconds=self._timeout_seconds if timeout is None else timeout,
-            body_bytes_max=self._body_bytes_max,
-        )
+        client = find_client(scope)
+        forwarding = Forwarding(self._upstream, exchange, self._bounds, client, receive, send)
+        return await forwarding.run(head, decision, framing)
 
     async def _refuse(self, exchange: Exchange, decision: Refuse, send: Send) -> str:
         body = build_error(decision.status, decision.code, decision.message, exchange.request_id)

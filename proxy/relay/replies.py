@@ -17,6 +17,7 @@ TOO_LARGE = (413, "body_too_large", "the request body is larger than this gatewa
 NOT_RECORDED = (503, "overloaded", "the gateway cannot record requests at the moment")
 BAD_BODY_REPLY = (400, "bad_request", "the request body is not well-formed")
 TIMED_OUT_REPLY = (408, "bad_request", "the request body did not come in time")
+OVERLOADED = (503, "overloaded", "the gateway serves as many requests as it can; try again in a moment")
 READ_ONLY = (400, "bad_request", "this page can only be read")
 INTERNAL = (500, "internal_error", "the gateway failed; its operator can find the cause by the request id")
 
@@ -26,6 +27,7 @@ _TYPES = {
     404: "not_found_error",
     429: "rate_limit_error",
 }
+_RETRY_AFTER = (b"retry-after", b"1")
 _CHALLENGE = (b"www-authenticate", b'Bearer realm="fastgate"')
 
 
@@ -39,6 +41,8 @@ async def send_error(send: Send, status: int, body: bytes, own_headers: list[tup
     ]
     if status == 401:
         headers.append(_CHALLENGE)
+    elif status == 503:
+        headers.append(_RETRY_AFTER)
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body, "more_body": False})
 

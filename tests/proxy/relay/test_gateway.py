@@ -17,6 +17,7 @@ from proxy.policy.credentials import digest_secret
 from proxy.policy.decide import KeyEntry, Snapshot
 from proxy.policy.model import ApiKey, Route
 from proxy.policy.routing import build_route_table
+from proxy.relay.bounds import RelayBounds
 from proxy.relay.counters import Counters
 from proxy.relay.gateway import Gateway
 from proxy.relay.snapshot import SnapshotSource
@@ -94,6 +95,7 @@ class Build(Protocol):
         journal: type[JournalWriter] = JournalWriter,
         policy: AuditPolicy | None = None,
         counters: Counters | None = None,
+        bounds: RelayBounds | None = None,
     ) -> Any: ...
 
 
@@ -107,6 +109,7 @@ def build(make_gate: Fixture, tmp_path: Path, backend: Fixture) -> Build:
         journal: type[JournalWriter] = JournalWriter,
         policy: AuditPolicy | None = None,
         counters: Counters | None = None,
+        bounds: RelayBounds | None = None,
     ) -> Any:
         source = SnapshotSource(lambda: pytest.fail("no database"), environ={}, folder=tmp_path)
         key = ApiKey("key_1", digest_secret(SECRET.encode()))
@@ -119,8 +122,7 @@ def build(make_gate: Fixture, tmp_path: Path, backend: Fixture) -> Build:
             upstream=Upstream(transport or build_transport(), 5.0),
             trail=AuditTrail(journal(tmp_path / "journal", "worker-1"), policy or AuditPolicy()),
             counters=counters or Counters(),
-            timeout_seconds=5.0,
-            body_bytes_max=1000,
+            bounds=bounds or RelayBounds(timeout_seconds=5.0, body_bytes_max=1000),
         )
         gate = make_gate(gateway)
         gate.key = SECRET
@@ -463,8 +465,7 @@ def test_lifespan_goes_to_the_pages(tmp_path: Path) -> None:
         system=pages,
         system_paths=frozenset(),
         counters=Counters(),
-        timeout_seconds=1,
-        body_bytes_max=1,
+        bounds=RelayBounds(),
         **parts,
     )
     asyncio.run(gateway({"type": "lifespan"}, nobody, nobody))

@@ -12,6 +12,7 @@ from proxy.relay.replies import (
     BAD_BODY_REPLY,
     INTERNAL,
     NOT_RECORDED,
+    OVERLOADED,
     READ_ONLY,
     TIMED_OUT_REPLY,
     TOO_LARGE,
@@ -44,6 +45,7 @@ def test_a_body_has_the_shape_that_clients_know(status: int, kind: str) -> None:
         (TOO_LARGE, 413, "body_too_large"),
         (NOT_RECORDED, 503, "overloaded"),
         (INTERNAL, 500, "internal_error"),
+        (OVERLOADED, 503, "overloaded"),
         (READ_ONLY, 400, "bad_request"),
         (BAD_BODY_REPLY, 400, "bad_request"),
         (TIMED_OUT_REPLY, 408, "bad_request"),
@@ -77,3 +79,7 @@ def test_an_error_is_a_whole_response() -> None:
 
 def test_a_401_tells_how_to_authenticate() -> None:
     assert dict(send(401)[0]["headers"])[b"www-authenticate"] == b'Bearer realm="fastgate"'
+
+
+def test_a_503_tells_when_to_try_again() -> None:
+    assert dict(send(503)[0]["headers"])[b"retry-after"] == b"1"
