@@ -460,3 +460,33 @@ def test_shutting_down_lets_a_stream_finish_and_interrupts_it_after_the_grace(
     assert sorted([done.endswith(b"0\r\n\r\n"), cut.endswith(b"0\r\n\r\n")]) == [False, True]
     gate.wait_until(lambda: len(gate.ends()) == 2)
     assert {end.error for end in gate.ends()} == {None, "interrupted"}
+
+
+def test_a_route_can_have_what_nobody_waits_for_read_to_its_end(make_gate: Fixture, backend: Fixture) -> None:
+    gate = make_gate(routes=[NewRoute("/v1/*", backend.host, on_client_abort="drain")])
+    client = gate.send()
+    wire = backend.accept()
+    wire.read_head()
+    wire.send(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")
+    wire.send_chunk(b"one")
+    client.read_until(b"one")
+    client.close()
+    for _ in range(100):
+        wire.send_chunk(b"x" * 10_000)
+    wire.send(b"0\r\n\r\n")
+    end = gate.wait_for_end()
+    assert (end.status, end.error, end.response_size) == (200, "client_abort", 1_000_003)
+
+
+def test_a_silent_stream_shows_that_it_lives(make_gate: Fixture, backend: Fixture) -> None:
+    gate = make_gate(routes=[NewRoute("/v1/*", backend.host)], proxy=ProxySettings(stream_keepalive=0.01))
+    client = gate.send()
+    wire = backend.accept()
+    wire.read_head()
+    wire.send(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n")
+    wire.send_chunk(b"data: 1\n\n")
+    client.read_until(b"data: 1\n\n")
+    client.read_until(b": keep-alive\n\n")
+    wire.send(b"0\r\n\r\n")
+    client.read_until(b"0\r\n\r\n")
+    assert gate.wait_for_end().response_size == len(b"data: 1\n\n")

@@ -470,3 +470,17 @@ def test_lifespan_goes_to_the_pages(tmp_path: Path) -> None:
     )
     asyncio.run(gateway({"type": "lifespan"}, nobody, nobody))
     assert seen == ["lifespan"]
+
+
+def test_more_requests_than_it_may_serve_are_refused_on_record(
+    make_gate: Fixture, backend: Fixture
+) -> None:
+    gate = make_gate(routes=[NewRoute("/v1/*", backend.host)], proxy=ProxySettings(max_in_flight=1))
+    first = gate.send()
+    wire = backend.accept()
+    wire.read_head()
+    reply = gate.ask()
+    assert (reply.status, error_of(reply)["code"], reply.header("retry-after")) == (503, "overloaded", "1")
+    assert gate.end_of(reply).error == "overloaded"
+    wire.send(OK)
+    assert first.read_reply().status == 200

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -44,10 +45,8 @@ def collect(*chunks: bytes) -> list[bytes]:
         keep_alive.start()
         for chunk in chunks:
             keep_alive.take(chunk)
-        try:
+        with suppress(TimeoutError):
             await asyncio.wait_for(told.wait(), 0.2)
-        except TimeoutError:
-            pass
         keep_alive.stop()
         return sent
 
