@@ -1,15 +1,18 @@
 """The applications that the gateway is measured against.
 
     python -m tests.bench.apps hello
+    python -m tests.bench.apps emit
     python -m tests.bench.apps forward http://127.0.0.1:8515
 
-`hello` answers at once, on Hypercorn's own connections: what a bare Hypercorn costs. `forward` is served as
-the gateway is, sends a request on through its transport and does nothing else, no key, no route, no
-header rules, no audit: what forwarding costs.
+`hello` answers at once and `emit` streams events, both on Hypercorn's own connections: what a bare Hypercorn
+costs. `forward` is served as the gateway is, sends a request on through its transport and does nothing else:
+no key, no route, no header rules, no audit.
 """
 
 from __future__ import annotations
 
+import asyncio
+import json
 import socket
 import sys
 from collections.abc import AsyncIterator
@@ -24,6 +27,10 @@ from proxy.relay.upstream import build_transport
 from proxy.server import Site, bind_listener, run_sites
 
 TIMEOUTS = dict.fromkeys(("connect", "read", "write", "pool"), 30.0)
+EVENT = (
+    b'data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1700000000,"model":"mock",'
+    b'"choices":[{"index":0,"delta":{"content":" token"},"finish_reason":null}]}\n\n'
+)
 _HOP_BY_HOP = frozenset((b"host", b"connection", b"transfer-encoding", b"keep-alive"))
 
 
@@ -36,6 +43,23 @@ async def hello(scope: Scope, receive: Receive, send: Send) -> None:
     headers = [(b"content-type", b"text/plain"), (b"content-length", b"5")]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": b"hello", "more_body": False})
+
+
+async def emit(scope: Scope, receive: Receive, send: Send) -> None:
+    """Send as many events, and at such intervals in seconds, as the JSON body of the request asks for."""
+    if scope["type"] != "http":
+        return
+    body, more = b"", True
+    while more:
+        message = await receive()
+        body, more = body + message.get("body", b""), message.get("more_body", False)
+    asked = json.loads(body)
+    headers = [(b"content-type", b"text/event-stream")]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    for _ in range(asked["events"]):
+        await send({"type": "http.response.body", "body": EVENT, "more_body": True})
+        await asyncio.sleep(asked["interval"])
+    await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 class _Body(httpx.AsyncByteStream):
@@ -93,8 +117,9 @@ def main() -> None:
     listener = bind_listener("127.0.0.1", 0)
     port = listener.getsockname()[1]
     print(f"listens on http://127.0.0.1:{port}", file=sys.stderr, flush=True)
-    if sys.argv[1] == "hello":
-        serve_bare(hello, listener)
+    bare = {"hello": hello, "emit": emit}.get(sys.argv[1])
+    if bare is not None:
+        serve_bare(bare, listener)
     else:
         run_sites([Site(build_forwarder(sys.argv[2]), listener)], 1.0, on_ready=lambda _stop: None)
 

@@ -1,89 +1,50 @@
-"""What the gateway costs: CPU per plain request, and time added to the first byte of a stream.
+"""What a plain request costs, and what the gateway adds to the first byte of a stream.
 
     python -m tests.bench.bench_gateway [--requests 3000] [--rounds 5]
 
 Everything is measured in one run, in turn, over several rounds; the figures are medians of the rounds. CPU is
 that of the server's processes, user and system, all their threads: the gateway's includes its recorder.
-The gateway runs with key check, routes, header injection and audit with headers; CPU shares are the
-difference to the same transport without any of that (`forward` in apps.py).
+The gateway runs with key check, a rate limit, a hundred routes, header injection and audit with headers; its
+own share is the difference to the same transport and server without any of that (`forward` in apps.py).
+`hello` is a bare Hypercorn that answers at once.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import os
-import platform
-import re
-import subprocess
-import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from contextlib import ExitStack
 from pathlib import Path
 from statistics import median, quantiles
 
-from tests.bench.load import Result, build_request, cpu_seconds, send_requests
+from tests.bench.load import Result, build_request, send_requests
+from tests.bench.servers import Server, describe_machine, prepare_gateway, run
 
-ROOT = Path(__file__).parents[2]
 PLAIN = b'{"model":"mock","messages":[{"role":"user","content":"What is a gateway for?"}]}'
 STREAMED = PLAIN[:-1] + b',"stream":true}'
-_ADDRESS = re.compile(r"listens on (http://\S+)")
 
 
-@dataclass
-class Server:
-    """A server process and the URL that requests are sent to."""
-
-    name: str
-    process: subprocess.Popen[str]
-    url: str
-
-
-def start(name: str, folder: Path, *command: str) -> Server:
-    """Start a server and wait until it says where it listens."""
-    environ = {**os.environ, "PYTHONPATH": str(ROOT), "HOME": str(folder)}
-    process = subprocess.Popen(
-        [sys.executable, *command], cwd=folder, env=environ, stderr=subprocess.PIPE, text=True
-    )
-    assert process.stderr
-    for line in process.stderr:
-        if match := _ADDRESS.search(line):
-            return Server(name, process, match[1] + "/v1/chat/completions")
-    raise RuntimeError(f"{name} did not start")
-
-
-def run_fastgate(folder: Path, *arguments: str) -> str:
-    """Run one command of the gateway's command line and return what it printed."""
-    environ = {**os.environ, "PYTHONPATH": str(ROOT), "HOME": str(folder)}
-    command = [sys.executable, "-m", "fastgate_cli", *arguments]
-    return subprocess.run(
-        command, cwd=folder, env=environ, check=True, capture_output=True, text=True
-    ).stdout.strip()
-
-
-def start_all(folder: Path) -> tuple[list[Server], str]:
+def start_all(stack: ExitStack, folder: Path) -> tuple[list[Server], str]:
     """Start mock, hello, forwarder and gateway; return them and a key."""
-    mock = start("mock, direct", folder, "-m", "fastgate_cli", "mock", "--port", "0")
-    origin = mock.url.removesuffix("/v1/chat/completions")
-    key = run_fastgate(folder, "keys", "create", "--rate-limit", "0")
-    injected = ("--set-header", "X-Team: bench", "--set-header", "Authorization: Bearer backend-key")
-    run_fastgate(folder, "routes", "add", "--match", "/v1/*", "--to", origin, *injected)
+    mock = stack.enter_context(run("mock, direct", folder, "-m", "fastgate_cli", "mock", "--port", "0"))
+    key = prepare_gateway(folder, mock.origin)
     return [
-        start("hello", folder, "-m", "tests.bench.apps", "hello"),
+        stack.enter_context(run("hello", folder, "-m", "tests.bench.apps", "hello")),
         mock,
-        start("forward", folder, "-m", "tests.bench.apps", "forward", origin),
-        start("gateway", folder, "-m", "fastgate_cli", "serve", "--port", "0"),
+        stack.enter_context(run("forward", folder, "-m", "tests.bench.apps", "forward", mock.origin)),
+        stack.enter_context(run("gateway", folder, "-m", "fastgate_cli", "serve", "--port", "0")),
     ], key
 
 
 def measure_cpu(server: Server, key: str, requests: int) -> float:
     """Return CPU microseconds per plain request at 32 connections."""
     request = build_request(server.url, key, PLAIN)
-    before = cpu_seconds(server.process.pid)
+    before = server.cpu_seconds()
     asyncio.run(send_requests(server.url, request, count=requests, concurrency=32))
     time.sleep(0.5)  # the recorder's last batch belongs to these requests
-    return (cpu_seconds(server.process.pid) - before) / requests * 1e6
+    return (server.cpu_seconds() - before) / requests * 1e6
 
 
 def measure_first_byte(server: Server, key: str, requests: int) -> Result:
@@ -99,14 +60,8 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=3000)
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as name:
-        servers, key = start_all(Path(name))
-        try:
-            report(servers, key, options.requests, options.rounds)
-        finally:
-            for server in servers:
-                server.process.terminate()
-                server.process.wait(10)
+    with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
+        report(*start_all(stack, Path(name)), options.requests, options.rounds)
 
 
 def report(servers: list[Server], key: str, requests: int, rounds: int) -> None:
@@ -120,7 +75,7 @@ def report(servers: list[Server], key: str, requests: int, rounds: int) -> None:
             cpu[server.name].append(measure_cpu(server, key, requests))
         for server in servers[1:]:
             first[server.name] += measure_first_byte(server, key, 200).first_bytes
-    print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}")
+    print(describe_machine())
     print(f"\n{'plain request, 32 connections':32}{'CPU us/request':>16}{'min':>8}{'max':>8}{'of hello':>10}")
     hello = median(cpu["hello"])
     for name, values in cpu.items():

@@ -472,9 +472,7 @@ def test_lifespan_goes_to_the_pages(tmp_path: Path) -> None:
     assert seen == ["lifespan"]
 
 
-def test_more_requests_than_it_may_serve_are_refused_on_record(
-    make_gate: Fixture, backend: Fixture
-) -> None:
+def test_more_requests_than_it_may_serve_are_refused_on_record(make_gate: Fixture, backend: Fixture) -> None:
     gate = make_gate(routes=[NewRoute("/v1/*", backend.host)], proxy=ProxySettings(max_in_flight=1))
     first = gate.send()
     wire = backend.accept()
