@@ -13,9 +13,10 @@ from functools import lru_cache
 import httpx
 
 from proxy.errors import UpstreamError, UpstreamInvalidError, UpstreamTimeoutError
-from proxy.relay.direct import DirectTransport
+from proxy.relay.bodies import BytesBody, read_ahead
+from proxy.relay.direct import DirectTransport, find_length
 
-_NO_BODY = httpx.ByteStream(b"")
+_NO_BODY = BytesBody()
 
 
 class Upstream:
@@ -46,7 +47,7 @@ class Upstream:
             method,
             self._origin_url(origin),
             headers=headers,
-            stream=body or _NO_BODY,
+            stream=_NO_BODY if body is None else await read_ahead(body, find_length(headers)),
             extensions={
                 "target": target,
                 "timeout": {
