@@ -30,7 +30,7 @@ def is_framed(headers: HeaderPairs, version: str) -> bool:
     """Tell whether a head says where its body ends; raise if it says so in a way that can be misread.
 
     RFC 9112 sections 6.1 and 6.3: a coding besides `chunked`, `chunked` twice, or any coding in HTTP/1.0 is
-    read differently by others. The parser refuses a length that is malformed, doubled or beside a coding.
+    read differently by others. A parser refuses a length that is malformed or doubled.
     """
     if version not in _VERSIONS:
         raise httpx.RemoteProtocolError("the answer is not HTTP/1.1")
@@ -44,4 +44,6 @@ def is_framed(headers: HeaderPairs, version: str) -> bool:
             if has_coding or version == "1.0" or value.strip(b" \t").lower() != b"chunked":
                 raise httpx.RemoteProtocolError("the answer is framed in a way that can be misread")
             has_coding = True
+    if has_length and has_coding:
+        raise httpx.RemoteProtocolError("the answer is framed twice")
     return has_length or has_coding

@@ -32,7 +32,7 @@ class DirectTransport(httpx.AsyncBaseTransport):
 
     def __init__(self, context: ssl.SSLContext) -> None:
         self._context = context
-        self._pool = IdlePool()
+        self._pool: IdlePool[BackendConnection] = IdlePool()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request and return its response as soon as the head of it has come.

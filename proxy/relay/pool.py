@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-
-from proxy.relay.connection import BackendConnection
+from typing import Generic, Protocol, TypeVar
 
 IDLE_CONNECTIONS_MAX = 256  # for each origin
 IDLE_CONNECTIONS_TOTAL_MAX = 1024
@@ -21,7 +20,26 @@ UNSEEN_SECONDS_MAX = 1.0
 Origin = tuple[str, str, int]  # scheme, host, port
 
 
-class IdlePool:
+class Connection(Protocol):
+    """What is kept: something that leads to one origin and serves one exchange at a time."""
+
+    is_closed: bool
+    idle_since: float  # of the loop's clock
+
+    def is_reusable(self) -> bool:
+        """Tell whether the exchange is over and the next one may begin."""
+
+    def has_input(self) -> bool:
+        """Tell whether something has come in that nobody has seen yet."""
+
+    def close(self) -> None:
+        """Close at once."""
+
+
+C = TypeVar("C", bound=Connection)
+
+
+class IdlePool(Generic[C]):
     """The idle connections of one transport. The one used last is the first to be used again."""
 
     def __init__(
@@ -30,11 +48,11 @@ class IdlePool:
         self.size = 0
         self._seconds_max = seconds_max
         self._sweep_seconds = sweep_seconds
-        self._idle: dict[Origin, deque[BackendConnection]] = {}
+        self._idle: dict[Origin, deque[C]] = {}
         self._sweep: asyncio.TimerHandle | None = None
         self._is_closed = False
 
-    def take(self, origin: Origin) -> BackendConnection | None:
+    def take(self, origin: Origin) -> C | None:
         """Return a connection that the next request may use, or None."""
         idle = self._idle.get(origin)
         if not idle:
@@ -54,7 +72,7 @@ class IdlePool:
             connection.close()
         return None
 
-    def put(self, origin: Origin, connection: BackendConnection) -> None:
+    def put(self, origin: Origin, connection: C) -> None:
         """Keep a connection, or close it if it may not be used again or there are enough."""
         idle = self._idle.get(origin)
         if idle is None:

@@ -7,7 +7,6 @@ variable read, no body decompressed. httpx's exceptions become ours here and now
 from __future__ import annotations
 
 import asyncio
-import ssl
 from functools import lru_cache
 
 import httpx
@@ -15,6 +14,7 @@ import httpx
 from proxy.errors import UpstreamError, UpstreamInvalidError, UpstreamTimeoutError
 from proxy.relay.bodies import BytesBody, read_ahead
 from proxy.relay.direct import DirectTransport, find_length
+from proxy.relay.transports import build_context
 
 _NO_BODY = BytesBody()
 
@@ -83,7 +83,7 @@ class Upstream:
 
 def build_transport() -> httpx.AsyncBaseTransport:
     """Return the transport for HTTP/1.1, with certificates verified by the system's authorities."""
-    return DirectTransport(ssl.create_default_context())
+    return DirectTransport(build_context())
 
 
 def translate_error(error: httpx.TransportError, broken: type[UpstreamError]) -> UpstreamError:

@@ -31,6 +31,11 @@ def test_only_chunked_and_nothing_else_is_a_coding(value: bytes) -> None:
         is_framed([(b"transfer-encoding", value)], "1.1")
 
 
+def test_a_length_beside_a_coding_is_refused() -> None:
+    with pytest.raises(httpx.RemoteProtocolError):
+        is_framed([(b"transfer-encoding", b"chunked"), (b"content-length", b"5")], "1.1")
+
+
 @pytest.mark.parametrize("version", ["0.9", "2.0", "1.2", ""])
 def test_a_version_that_is_not_spoken_is_refused(version: str) -> None:
     with pytest.raises(httpx.RemoteProtocolError):

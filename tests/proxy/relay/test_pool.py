@@ -14,6 +14,7 @@ from proxy.relay.connection import BackendConnection
 from proxy.relay.pool import IDLE_CONNECTIONS_MAX, IdlePool
 
 ORIGIN = ("http", "backend", 80)
+Pool = IdlePool[BackendConnection]
 
 
 @asynccontextmanager
@@ -27,9 +28,9 @@ async def connect() -> AsyncIterator[tuple[BackendConnection, socket.socket]]:
         theirs.close()
 
 
-def run(test: Callable[[IdlePool], Awaitable[None]], pool: IdlePool | None = None) -> None:
+def run(test: Callable[[Pool], Awaitable[None]], pool: Pool | None = None) -> None:
     async def with_pool() -> None:
-        used = pool or IdlePool()
+        used = pool or Pool()
         async with asyncio.timeout(5):
             await test(used)
         used.close()
@@ -44,7 +45,7 @@ async def wait_for_end(theirs: socket.socket) -> None:
 
 
 def test_the_connection_used_last_is_used_first_and_by_its_origin_only() -> None:
-    async def test(pool: IdlePool) -> None:
+    async def test(pool: Pool) -> None:
         async with connect() as (first, _), connect() as (second, _):
             pool.put(ORIGIN, first)
             pool.put(ORIGIN, second)
@@ -56,17 +57,17 @@ def test_the_connection_used_last_is_used_first_and_by_its_origin_only() -> None
 
 
 def test_a_connection_that_nobody_wants_is_closed_without_waiting_for_its_next_use() -> None:
-    async def test(pool: IdlePool) -> None:
+    async def test(pool: Pool) -> None:
         async with connect() as (connection, theirs):
             pool.put(ORIGIN, connection)
             await wait_for_end(theirs)
             assert pool.size == 0
 
-    run(test, IdlePool(seconds_max=0.01, sweep_seconds=0.01))
+    run(test, Pool(seconds_max=0.01, sweep_seconds=0.01))
 
 
 def test_a_connection_that_has_rested_too_long_is_not_used() -> None:
-    async def test(pool: IdlePool) -> None:
+    async def test(pool: Pool) -> None:
         async with connect() as (connection, theirs):
             pool.put(ORIGIN, connection)
             connection.idle_since -= module.IDLE_SECONDS_MAX + 1
@@ -77,7 +78,7 @@ def test_a_connection_that_has_rested_too_long_is_not_used() -> None:
 
 
 def test_an_end_that_the_loop_has_not_seen_yet_is_seen_before_a_rested_connection_is_used() -> None:
-    async def test(pool: IdlePool) -> None:
+    async def test(pool: Pool) -> None:
         async with connect() as (connection, theirs):
             pool.put(ORIGIN, connection)
             connection.idle_since -= module.UNSEEN_SECONDS_MAX + 1
@@ -92,7 +93,7 @@ def test_an_end_that_the_loop_has_not_seen_yet_is_seen_before_a_rested_connectio
 
 
 def test_there_are_never_more_than_the_bounds_allow() -> None:
-    async def test(pool: IdlePool) -> None:
+    async def test(pool: Pool) -> None:
         async with connect() as (connection, _), connect() as (extra, _):
             for _ in range(IDLE_CONNECTIONS_MAX):
                 pool.put(ORIGIN, connection)
@@ -110,7 +111,7 @@ def test_there_are_never_more_than_the_bounds_allow() -> None:
 
 
 def test_a_closed_pool_keeps_nothing() -> None:
-    async def test(pool: IdlePool) -> None:
+    async def test(pool: Pool) -> None:
         async with connect() as (kept, _), connect() as (late, _):
             pool.put(ORIGIN, kept)
             pool.close()
