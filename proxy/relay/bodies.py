@@ -1,4 +1,4 @@
-"""Request bodies on their way to a backend, and whether they can be sent once more.
+"""Bodies: whether a request's can be sent once more, and for how long a response's may go on.
 
 A small body that has come whole is bytes in memory and can be sent again; any other is handed on piece by
 piece, and only as long as nobody has read from it can another backend be tried with it.
@@ -6,6 +6,7 @@ piece, and only as long as nobody has read from it can another backend be tried 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import httpx
@@ -44,6 +45,33 @@ class StreamedBody(httpx.AsyncByteStream):
             yield piece
         async for piece in self._rest:
             yield piece
+
+
+class DeadlineBody(httpx.AsyncByteStream):
+    """The body of a response that is broken off with `httpx.ReadTimeout` at a time of the loop's clock."""
+
+    def __init__(self, stream: httpx.AsyncByteStream, deadline: float) -> None:
+        self._stream = stream
+        self._deadline = deadline
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        pieces = aiter(self._stream)
+        while (piece := await self._take(pieces)) is not None:
+            yield piece
+
+    async def _take(self, pieces: AsyncIterator[bytes]) -> bytes | None:
+        try:
+            # What is there already comes without a wait, which a time-out alone would never end.
+            if asyncio.get_running_loop().time() >= self._deadline:
+                raise TimeoutError
+            async with asyncio.timeout_at(self._deadline):
+                return await anext(pieces, None)
+        except TimeoutError as error:
+            raise httpx.ReadTimeout("the time for the whole exchange is over") from error
+
+    async def aclose(self) -> None:
+        """Close the stream behind it."""
+        await self._stream.aclose()
 
 
 async def read_ahead(body: httpx.AsyncByteStream, length: int | None) -> BytesBody | StreamedBody:
