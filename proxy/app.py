@@ -24,7 +24,7 @@ from proxy.relay.bounds import build_bounds
 from proxy.relay.counters import Counters
 from proxy.relay.gateway import Gateway
 from proxy.relay.snapshot import SnapshotSource
-from proxy.relay.upstream import Upstream, build_transport
+from proxy.relay.upstream import build_upstream
 from proxy.settings import Settings, database_path
 from proxy.store.database import open_database
 
@@ -44,7 +44,7 @@ class Worker:
         )
         self.journal = self._open_journal(number) if settings.audit.enabled else None
         self.trail = AuditTrail(self.journal, build_audit_policy(settings.audit))
-        self.upstream = Upstream(build_transport(), settings.proxy.connect_timeout)
+        self.upstream = build_upstream(settings.proxy)
 
     def _open_journal(self, number: int) -> JournalWriter:
         return JournalWriter(self.settings.audit.directory, f"worker-{number}-{new_ulid(now_us())}")

@@ -66,7 +66,7 @@ class Forwarding:
             self._exchange.gateway_us = self._exchange.elapsed_us()
             response = await self._upstream.send(
                 head.method,
-                decision.compiled.origin,
+                decision.compiled,
                 decision.target,
                 decision.headers,
                 body,

@@ -12,6 +12,8 @@ import httpx
 import pytest
 
 from proxy.errors import UpstreamError, UpstreamInvalidError, UpstreamTimeoutError, UpstreamTruncatedError
+from proxy.policy.model import Route
+from proxy.policy.routing import CompiledRoute, compile_route
 from proxy.relay.upstream import Upstream, build_transport, translate_error
 
 Fixture = Any
@@ -31,6 +33,11 @@ class SlowClosingStream(httpx.AsyncByteStream):
     async def aclose(self) -> None:
         await self.may_close.wait()
         self.closed.set()
+
+
+def to(host: str, **wishes: Any) -> CompiledRoute:
+    """Return a route to a backend."""
+    return compile_route(Route("rt_1", "one", "/*", host, **wishes))
 
 
 def run(test: Callable[[Upstream], Awaitable[None]], connect_timeout: float = 2.0) -> None:
@@ -66,6 +73,7 @@ def full_listener() -> Iterator[str]:
         (httpx.WriteTimeout(""), UpstreamTimeoutError, 504),
         (httpx.PoolTimeout(""), UpstreamTimeoutError, 504),
         (httpx.ConnectError("secret"), UpstreamError, 502),
+        (httpx.ProxyError("secret"), UpstreamError, 502),
         (httpx.ReadError("secret"), UpstreamInvalidError, 502),
         (httpx.RemoteProtocolError("secret"), UpstreamInvalidError, 502),
         (httpx.LocalProtocolError("secret"), UpstreamInvalidError, 502),
@@ -98,9 +106,7 @@ def test_a_request_goes_out_as_it_was_given(backend: Fixture, monkeypatch: pytes
             wire.send(OK)
 
         answering = asyncio.get_running_loop().run_in_executor(None, answer)
-        response = await upstream.send(
-            "GET", f"http://{backend.host}", b"/a/%7e//b?x=%20&&y", headers, None, 2.0
-        )
+        response = await upstream.send("GET", to(backend.host), b"/a/%7e//b?x=%20&&y", headers, None, 2.0)
         await answering
         assert isinstance(response.stream, httpx.AsyncByteStream)
         assert b"".join([chunk async for chunk in response.stream]) == b"ok"
@@ -117,7 +123,7 @@ def test_no_such_host_and_no_such_port_are_unreachable() -> None:
     async def test(upstream: Upstream) -> None:
         for host in (closed, "no-such-host.invalid"):
             with pytest.raises(UpstreamError) as caught:
-                await upstream.send("GET", f"http://{host}", b"/", [(b"host", b"x")], None, 2.0)
+                await upstream.send("GET", to(host), b"/", [(b"host", b"x")], None, 2.0)
             assert caught.value.code == "upstream_unreachable"
 
     run(test)
@@ -128,7 +134,7 @@ def test_a_backend_that_accepts_nobody_is_a_time_out() -> None:
 
         async def test(upstream: Upstream) -> None:
             with pytest.raises(UpstreamTimeoutError):
-                await upstream.send("GET", f"http://{host}", b"/", [(b"host", b"x")], None, 2.0)
+                await upstream.send("GET", to(host), b"/", [(b"host", b"x")], None, 2.0)
 
         run(test, connect_timeout=0.1)
 
@@ -142,7 +148,9 @@ def test_a_backend_that_speaks_no_tls_is_unreachable(backend: Fixture) -> None:
 
         answering = asyncio.get_running_loop().run_in_executor(None, answer)
         with pytest.raises(UpstreamError) as caught:
-            await upstream.send("GET", f"https://{backend.host}", b"/", [(b"host", b"x")], None, 2.0)
+            await upstream.send(
+                "GET", to(backend.host, target_protocol="https"), b"/", [(b"host", b"x")], None, 2.0
+            )
         assert caught.value.code == "upstream_unreachable"
         await answering
 
