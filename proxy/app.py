@@ -75,6 +75,7 @@ def create_app(settings: Settings) -> Quart:
         counters=worker.counters,
         timeout_seconds=settings.proxy.timeout,
         body_bytes_max=settings.proxy.max_body_size,
+        inspect_bytes_max=settings.proxy.inspect_body_size,
     )
 
     @app.before_serving

@@ -51,8 +51,13 @@ class Forwarding:
         watch = ClientWatch(self._incoming)
         error: str | None = INTERNAL_ERROR
         try:
-            body = None
-            if framing is None:
+            body: httpx.AsyncByteStream | None = None
+            if decision.body is not None:
+                # It has been read to be decided on; the client's framing goes with the client's bytes.
+                decision.headers.append((b"content-length", b"%d" % len(decision.body)))
+                body = httpx.ByteStream(decision.body)
+                watch.start()
+            elif framing is None:
                 watch.start()
             else:
                 decision.headers.append(framing)

@@ -6,6 +6,7 @@ relay's but the gateway's own few, which go to the Quart app behind it.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 
 from proxy.audit.events import request_id
@@ -13,16 +14,29 @@ from proxy.audit.exchange import AuditTrail, Exchange
 from proxy.clock import now_us
 from proxy.errors import JournalError
 from proxy.ids import new_ulid
-from proxy.policy.decide import Forward, Refuse, decide
+from proxy.policy.decide import Decision, NeedBody, Refuse, decide
 from proxy.policy.framing import find_fault
-from proxy.policy.model import RequestHead
-from proxy.relay.asgi import ASGIApp, Incoming, Message, Receive, Scope, Send, find_framing, read_head
+from proxy.policy.model import ApiKey, RequestHead
+from proxy.relay.asgi import (
+    ASGIApp,
+    BodyTooLargeError,
+    ClientGoneError,
+    Incoming,
+    Message,
+    Receive,
+    RequestBody,
+    Scope,
+    Send,
+    find_framing,
+    read_head,
+)
 from proxy.relay.counters import Counters
-from proxy.relay.forwarding import INTERNAL_ERROR, Forwarding, own_headers
+from proxy.relay.forwarding import CLIENT_ABORT, INTERNAL_ERROR, INTERRUPTED, Forwarding, own_headers
 from proxy.relay.replies import INTERNAL, NOT_RECORDED, READ_ONLY, TOO_LARGE, build_error, send_error
 from proxy.relay.snapshot import SnapshotSource
 from proxy.relay.upstream import Upstream
 
+INSPECT_BYTES_MAX = 1024 * 1024
 PAGE_METHODS = frozenset(("GET", "HEAD", "OPTIONS"))
 REQUEST_ID_KEY = "fastgate.request_id"  # in the scope of a page, which has no exchange
 _log = logging.getLogger(__name__)
@@ -42,6 +56,7 @@ class Gateway:
         counters: Counters,
         timeout_seconds: float,
         body_bytes_max: int,
+        inspect_bytes_max: int = INSPECT_BYTES_MAX,
     ) -> None:
         self._system = system
         self._system_paths = system_paths
@@ -51,6 +66,7 @@ class Gateway:
         self._counters = counters
         self._timeout_seconds = timeout_seconds
         self._body_bytes_max = body_bytes_max
+        self._inspect_bytes_max = min(inspect_bytes_max, body_bytes_max)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
@@ -127,10 +143,25 @@ class Gateway:
         incoming: Incoming,
         send: Send,
     ) -> str | None:
-        decision = decide(head, self._snapshots.current, time_us, exchange.request_id)
-        if isinstance(decision, Forward) and _declared_size(framing) > self._body_bytes_max:
-            status, code, message = TOO_LARGE
-            decision = Refuse(status, code, message, reason=code, key=decision.key)
+        snapshot = self._snapshots.current
+        decision = decide(head, snapshot, time_us, exchange.request_id)
+        size_max = self._inspect_bytes_max if isinstance(decision, NeedBody) else self._body_bytes_max
+        if not isinstance(decision, Refuse) and _declared_size(framing) > size_max:
+            decision = _refuse_size(decision.key)
+        if isinstance(decision, NeedBody):
+            try:
+                body = await self._read_body(exchange, incoming)
+            except ClientGoneError:
+                return self._abandon(exchange, decision, CLIENT_ABORT)
+            except asyncio.CancelledError:
+                self._abandon(exchange, decision, INTERRUPTED)
+                raise
+            decision = (
+                _refuse_size(decision.key)
+                if body is None
+                else decide(head, snapshot, time_us, exchange.request_id, body)
+            )
+            assert not isinstance(decision, NeedBody)
         if isinstance(decision, Refuse):
             return await self._refuse(exchange, decision, incoming, send)
         try:
@@ -146,6 +177,21 @@ class Gateway:
             timeout_seconds=self._timeout_seconds if timeout is None else timeout,
             body_bytes_max=self._body_bytes_max,
         )
+
+    async def _read_body(self, exchange: Exchange, incoming: Incoming) -> bytes | None:
+        pieces = RequestBody(incoming, exchange, self._inspect_bytes_max, lambda: None)
+        try:
+            return b"".join([piece async for piece in pieces])
+        except BodyTooLargeError:
+            return None
+
+    def _abandon(self, exchange: Exchange, decision: Decision, error: str) -> str:
+        try:
+            exchange.begin(decision)
+        except JournalError as failure:
+            _log.error("a request has no record: %s", failure)
+        exchange.end(error)
+        return error
 
     async def _refuse(self, exchange: Exchange, decision: Refuse, incoming: Incoming, send: Send) -> str:
         body = build_error(decision.status, decision.code, decision.message, exchange.request_id)
@@ -167,6 +213,11 @@ class Gateway:
         exchange.answered = True
         headers = own_headers(exchange.request_id, exchange.elapsed_us(), 0)
         await send_error(send, incoming, status, body, headers)
+
+
+def _refuse_size(key: ApiKey) -> Refuse:
+    status, code, message = TOO_LARGE
+    return Refuse(status, code, message, reason=code, key=key)
 
 
 def _declared_size(framing: tuple[bytes, bytes] | None) -> int:
