@@ -59,8 +59,8 @@ class Forwarding:
         try:
             route = decision.compiled.route
             self._watch.start(drains=route.on_client_abort == "drain")
-            body = None
-            if framing is not None:
+            body: bytes | httpx.AsyncByteStream | None = decision.body
+            if body is None and framing is not None:
                 decision.headers.append(framing)
                 body = RequestBody(self._receive, self._exchange, self._bounds.body_bytes_max)
             self._exchange.gateway_us = self._exchange.elapsed_us()

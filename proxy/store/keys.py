@@ -183,10 +183,6 @@ def _check_permissions(permissions: Sequence[str]) -> None:
     if len(permissions) > PERMISSIONS_MAX:
         raise InvalidInputError(f"a key has at most {PERMISSIONS_MAX} permissions")
     for entry in permissions:
-        if entry.startswith("model:"):
-            # A rule that nobody enforces would be a hole that looks like a lock.
-            hint = "allow paths or routes instead: '/v1/*', 'route:NAME'"
-            raise InvalidInputError("this version does not enforce 'model:' permissions yet", hint=hint)
         if len(entry) > PERMISSION_LENGTH_MAX or not entry.isprintable():
             hint = f"a permission is at most {PERMISSION_LENGTH_MAX} printable characters"
             raise InvalidInputError(f"{entry[:40]!r} is not a permission", hint=hint)

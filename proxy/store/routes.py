@@ -11,6 +11,7 @@ from typing import Any
 from proxy.clock import to_us
 from proxy.errors import ConflictError, InvalidInputError, NotFoundError
 from proxy.ids import new_id
+from proxy.policy.json_text import dump_json
 from proxy.policy.model import Route
 from proxy.store.database import Database
 from proxy.store.models import ProxyRouteRow, Row, clean_text
@@ -147,14 +148,24 @@ def load_routes(database: Database) -> tuple[tuple[Route, ...], tuple[str, ...]]
 
 
 def _find_problem(row: Row) -> str | None:
-    if row["match_body_schema"] or row["add_body_fields"]:
-        return "body rules are not supported yet"
+    if not isinstance(row["match_body_schema"], dict | bool | None):
+        return "its match_body_schema cannot be read"
+    if not isinstance(row["add_body_fields"], dict | None) or not _is_json(row["add_body_fields"]):
+        return "its add_body_fields cannot be read"
     for column, kind, values in _SHAPES:
         value = row[column] or kind()
         texts = value.values() if isinstance(value, dict) else value
         if not isinstance(value, kind) or not all(isinstance(text, values) for text in texts):
             return f"its {column} cannot be read"
     return None
+
+
+def _is_json(value: object) -> bool:
+    try:
+        dump_json(value)
+    except ValueError:  # NaN, which Python reads and writes and JSON does not have
+        return False
+    return True
 
 
 def _build_route(row: Row) -> Route:
@@ -175,6 +186,11 @@ def _build_route(row: Row) -> Route:
         is_active=bool(row["is_active"]),
         priority=PRIORITY_DEFAULT if row["priority"] is None else row["priority"],
         created_at_us=to_us(row["created_at"]) if row["created_at"] else 0,
+        # An empty schema says nothing, so it is no condition.
+        match_body_schema=None if row["match_body_schema"] == {} else row["match_body_schema"],
+        add_body_fields=tuple(
+            (name, dump_json(value)) for name, value in (row["add_body_fields"] or {}).items()
+        ),
         targets=tuple(row["targets"] or ()),
         balance=row["balance"] or "failover",
         retry_count=row["retry_count"] or 0,

@@ -55,7 +55,7 @@ class BrokenTable:
 
     size = 0
 
-    def find(self, head: object) -> None:
+    def find(self, *_: object) -> None:
         password = PARAMETER
         raise RuntimeError(f"{len(password)} characters")
 
