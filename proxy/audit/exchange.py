@@ -117,6 +117,7 @@ class Exchange:
         "chunks",
         "ended",
         "gateway_us",
+        "ip_address",
         "request_size",
         "response_size",
         "status",
@@ -132,6 +133,7 @@ class Exchange:
         self.gateway_us = 0
         self.answered = False  # the head of a response has gone to the client
         self.ended = False
+        self.ip_address = head.peer  # or, behind a proxy that is trusted, of the client that it names
         self._trail = trail
         self._head = head
         self._began_us = began_us
@@ -218,7 +220,7 @@ class Exchange:
             began_us=self._began_us,
             method=head.method[:10],
             path=_text(head.path),
-            ip_address=head.peer,
+            ip_address=self.ip_address,
             user_agent=None if user_agent is None else _text(user_agent),
             key_id=key.key_id if key else None,
             source_path=key.source_path if key else None,

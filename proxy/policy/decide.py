@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from proxy.policy.credentials import digest_secret, find_credentials
+from proxy.policy.forwarded import Forwarded
 from proxy.policy.framing import find_fault, has_dot_segment
 from proxy.policy.headers import build_request_headers
 from proxy.policy.model import ApiKey, RequestHead
@@ -69,8 +70,13 @@ class Refuse:
 Decision = Forward | Refuse
 
 
-def decide(head: RequestHead, snapshot: Snapshot, now_us: int, request_id: str) -> Decision:
-    """Decide on a request from its head, the snapshot and the time in microseconds since the epoch."""
+def decide(
+    head: RequestHead, snapshot: Snapshot, now_us: int, request_id: str, forwarded: Forwarded | None = None
+) -> Decision:
+    """Decide on a request from its head, the snapshot and the time in microseconds since the epoch.
+
+    `forwarded` is what a trusted proxy in front of the gateway said of it; it only goes into the headers.
+    """
     if fault := find_fault(head):
         return Refuse(400, "bad_request", fault[1], reason=fault[0])
     entry = _find_key(head, snapshot, now_us)
@@ -92,7 +98,7 @@ def decide(head: RequestHead, snapshot: Snapshot, now_us: int, request_id: str) 
         key=entry.key,
         compiled=compiled,
         target=path + b"?" + head.query if head.query else path,
-        headers=build_request_headers(head, compiled.header_rules, request_id),
+        headers=build_request_headers(head, compiled.header_rules, request_id, forwarded),
     )
 
 

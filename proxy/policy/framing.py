@@ -40,6 +40,11 @@ def has_dot_segment(path: bytes) -> bool:
     return _DOT_SEGMENT.search(path) is not None
 
 
+def is_host(value: bytes) -> bool:
+    """Tell whether a value is a host with or without a port, and nothing besides (RFC 9110 section 7.2)."""
+    return _HOST.fullmatch(value) is not None
+
+
 def _find_target_fault(head: RequestHead) -> tuple[str, str]:
     absolute = _ABSOLUTE_FORM.match(head.path)
     hosts = [value.lower() for name, value in head.headers if name == b"host"]

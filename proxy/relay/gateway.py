@@ -14,6 +14,7 @@ from proxy.clock import now_us
 from proxy.errors import JournalError
 from proxy.ids import new_ulid
 from proxy.policy.decide import Forward, Refuse, decide
+from proxy.policy.forwarded import Forwarded, TrustedProxies, resolve_client
 from proxy.policy.framing import find_fault
 from proxy.policy.model import RequestHead
 from proxy.relay.asgi import ASGIApp, Incoming, Message, Receive, Scope, Send, find_framing, read_head
@@ -42,6 +43,7 @@ class Gateway:
         counters: Counters,
         timeout_seconds: float,
         body_bytes_max: int,
+        trusted: TrustedProxies | None = None,
     ) -> None:
         self._system = system
         self._system_paths = system_paths
@@ -51,6 +53,7 @@ class Gateway:
         self._counters = counters
         self._timeout_seconds = timeout_seconds
         self._body_bytes_max = body_bytes_max
+        self._trusted = trusted
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
@@ -127,7 +130,8 @@ class Gateway:
         incoming: Incoming,
         send: Send,
     ) -> str | None:
-        decision = decide(head, self._snapshots.current, time_us, exchange.request_id)
+        forwarded = self._find_origin(exchange, head) if self._trusted else None
+        decision = decide(head, self._snapshots.current, time_us, exchange.request_id, forwarded)
         if isinstance(decision, Forward) and _declared_size(framing) > self._body_bytes_max:
             status, code, message = TOO_LARGE
             decision = Refuse(status, code, message, reason=code, key=decision.key)
@@ -146,6 +150,13 @@ class Gateway:
             timeout_seconds=self._timeout_seconds if timeout is None else timeout,
             body_bytes_max=self._body_bytes_max,
         )
+
+    def _find_origin(self, exchange: Exchange, head: RequestHead) -> Forwarded | None:
+        assert self._trusted is not None
+        forwarded = resolve_client(head, self._trusted)
+        if forwarded is not None:
+            exchange.ip_address = forwarded.client
+        return forwarded
 
     async def _refuse(self, exchange: Exchange, decision: Refuse, incoming: Incoming, send: Send) -> str:
         body = build_error(decision.status, decision.code, decision.message, exchange.request_id)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -21,7 +22,7 @@ from proxy.relay.counters import Counters
 from proxy.relay.gateway import Gateway
 from proxy.relay.snapshot import SnapshotSource
 from proxy.relay.upstream import Upstream, build_transport
-from proxy.settings import ProxySettings
+from proxy.settings import ProxySettings, SecuritySettings
 from proxy.store.routes import NewRoute
 
 Fixture = Any  # the classes of conftest.py: test modules do not import it
@@ -462,3 +463,28 @@ def test_lifespan_goes_to_the_pages(tmp_path: Path) -> None:
     )
     asyncio.run(gateway({"type": "lifespan"}, nobody, nobody))
     assert seen == ["lifespan"]
+
+
+@pytest.mark.parametrize(("trusted", "client"), [("127.0.0.0/8", "203.0.113.9"), ("10.0.0.0/8", "127.0.0.1")])
+def test_the_client_behind_a_trusted_proxy_is_told_to_the_backend_and_the_row(
+    make_gate: Fixture, backend: Fixture, trusted: str, client: str
+) -> None:
+    security = SecuritySettings(trusted_proxies=(IPv4Network(trusted),))
+    gate = make_gate(routes=[NewRoute("/v1/*", backend.host)], security=security)
+    sent = gate.send(headers=["x-forwarded-for: 203.0.113.9", "x-forwarded-proto: https", "forwarded: for=a"])
+    wire = backend.accept()
+    head = wire.read_head().decode().lower()
+    wire.send(OK)
+    reply = sent.read_reply()
+    is_believed = client == "203.0.113.9"
+    assert f"x-forwarded-for: {'203.0.113.9, ' if is_believed else ''}127.0.0.1\r\n" in head
+    assert f"x-forwarded-proto: {'https' if is_believed else 'http'}\r\n" in head
+    assert "\r\nforwarded:" not in head
+    gate.end_of(reply)
+    assert [begin.ip_address for begin in gate.begins()] == [client]
+
+
+def test_a_refusal_behind_a_trusted_proxy_is_the_clients_too(make_gate: Fixture) -> None:
+    gate = make_gate(security=SecuritySettings(trusted_proxies=(IPv4Network("127.0.0.1"),)))
+    gate.end_of(gate.ask(key="", headers=["x-forwarded-for: 203.0.113.9"]))
+    assert [begin.ip_address for begin in gate.begins()] == ["203.0.113.9"]
