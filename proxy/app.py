@@ -19,6 +19,7 @@ from proxy.audit.journal import JournalWriter
 from proxy.clock import now_us
 from proxy.ids import new_ulid
 from proxy.pages import add_pages
+from proxy.policy.cors import CorsPolicy
 from proxy.policy.forwarded import build_trusted_proxies
 from proxy.relay.asgi import ASGIApp
 from proxy.relay.counters import Counters
@@ -77,6 +78,7 @@ def create_app(settings: Settings) -> Quart:
         timeout_seconds=settings.proxy.timeout,
         body_bytes_max=settings.proxy.max_body_size,
         trusted=build_trusted_proxies(settings.security.trusted_proxies),
+        cors=CorsPolicy.build(settings.cors),
     )
 
     @app.before_serving

@@ -19,12 +19,12 @@ _BAD_QUERY = re.compile(rb"[^!-~]")
 _ABSOLUTE_FORM = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]*://([^/]*)")
 _CONTENT_LENGTH_DIGITS_MAX = 19  # what a signed 64-bit integer can hold
 _HOST = re.compile(rb"(?:[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
-_METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
+METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
 
 
 def find_fault(head: RequestHead) -> tuple[str, str] | None:
     """Return None, or the reason (for the audit row) and the message (for the client) of a refusal."""
-    if head.method not in _METHODS:
+    if head.method not in METHODS:
         return "bad_request", "this method is not supported"
     if not head.path.startswith(b"/"):
         return _find_target_fault(head)

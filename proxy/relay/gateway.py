@@ -7,20 +7,30 @@ relay's but the gateway's own few, which go to the Quart app behind it.
 from __future__ import annotations
 
 import logging
+from collections.abc import Awaitable
 
 from proxy.audit.events import request_id
 from proxy.audit.exchange import AuditTrail, Exchange
 from proxy.clock import now_us
 from proxy.errors import JournalError
 from proxy.ids import new_ulid
+from proxy.policy.cors import CorsPolicy
 from proxy.policy.decide import Forward, Refuse, decide
 from proxy.policy.forwarded import Forwarded, TrustedProxies, resolve_client
 from proxy.policy.framing import find_fault
-from proxy.policy.model import RequestHead
+from proxy.policy.model import HeaderPairs, RequestHead
 from proxy.relay.asgi import ASGIApp, Incoming, Message, Receive, Scope, Send, find_framing, read_head
 from proxy.relay.counters import Counters
 from proxy.relay.forwarding import INTERNAL_ERROR, Forwarding, own_headers
-from proxy.relay.replies import INTERNAL, NOT_RECORDED, READ_ONLY, TOO_LARGE, build_error, send_error
+from proxy.relay.replies import (
+    INTERNAL,
+    NOT_RECORDED,
+    READ_ONLY,
+    TOO_LARGE,
+    build_error,
+    send_error,
+    send_no_content,
+)
 from proxy.relay.snapshot import SnapshotSource
 from proxy.relay.upstream import Upstream
 
@@ -44,6 +54,7 @@ class Gateway:
         timeout_seconds: float,
         body_bytes_max: int,
         trusted: TrustedProxies | None = None,
+        cors: CorsPolicy | None = None,
     ) -> None:
         self._system = system
         self._system_paths = system_paths
@@ -54,6 +65,7 @@ class Gateway:
         self._timeout_seconds = timeout_seconds
         self._body_bytes_max = body_bytes_max
         self._trusted = trusted
+        self._cors = cors
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
@@ -65,7 +77,10 @@ class Gateway:
         else:
             self._counters.in_flight += 1
             try:
-                await self._serve(read_head(scope), receive, send)
+                head = read_head(scope)
+                await self._serve(
+                    head, receive, _grant_origin(self._cors, head, send) if self._cors else send
+                )
             finally:
                 self._counters.in_flight -= 1
 
@@ -131,6 +146,9 @@ class Gateway:
         send: Send,
     ) -> str | None:
         forwarded = self._find_origin(exchange, head) if self._trusted else None
+        if self._cors and (answer := self._cors.answer_preflight(head)) is not None:
+            await self._answer_preflight(exchange, answer, send)
+            return None
         decision = decide(head, self._snapshots.current, time_us, exchange.request_id, forwarded)
         if isinstance(decision, Forward) and _declared_size(framing) > self._body_bytes_max:
             status, code, message = TOO_LARGE
@@ -158,6 +176,12 @@ class Gateway:
             exchange.ip_address = forwarded.client
         return forwarded
 
+    async def _answer_preflight(self, exchange: Exchange, answer: HeaderPairs, send: Send) -> None:
+        exchange.status, exchange.gateway_us = 204, exchange.elapsed_us()
+        exchange.end()
+        exchange.answered = True
+        await send_no_content(send, [*answer, *own_headers(exchange.request_id, exchange.gateway_us, 0)])
+
     async def _refuse(self, exchange: Exchange, decision: Refuse, incoming: Incoming, send: Send) -> str:
         body = build_error(decision.status, decision.code, decision.message, exchange.request_id)
         exchange.refuse(decision, decision.status, decision.reason, len(body))
@@ -182,3 +206,14 @@ class Gateway:
 
 def _declared_size(framing: tuple[bytes, bytes] | None) -> int:
     return int(framing[1]) if framing is not None and framing[0] == b"content-length" else 0
+
+
+def _grant_origin(cors: CorsPolicy, head: RequestHead, send: Send) -> Send:
+    """Return a `send` that has every response, whoever makes it, say which pages may see it."""
+
+    def send_granted(message: Message) -> Awaitable[None]:
+        if message["type"] == "http.response.start":
+            message = {**message, "headers": cors.apply(head, message["headers"])}
+        return send(message)
+
+    return send_granted

@@ -35,7 +35,7 @@ async def send_error(
     The client has all of it at once, but the exchange stays open for what is left of the request's body.
     """
     headers = [
-        (b"date", formatdate(time.time(), usegmt=True).encode()),
+        _date(),
         (b"content-type", b"application/json"),
         (b"content-length", b"%d" % len(body)),
         *own_headers,
@@ -48,6 +48,16 @@ async def send_error(
         await incoming.linger()
         body = b""
     await send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+async def send_no_content(send: Send, headers: list[tuple[bytes, bytes]]) -> None:
+    """Send a 204 (RFC 9110 section 15.3.5), which has no body and states no length."""
+    await send({"type": "http.response.start", "status": 204, "headers": [_date(), *headers]})
+    await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+def _date() -> tuple[bytes, bytes]:
+    return b"date", formatdate(time.time(), usegmt=True).encode()
 
 
 def build_error(status: int, code: str, message: str, request_id: str) -> bytes:

@@ -28,7 +28,14 @@ from hypercorn.config import Config
 from proxy.app import create_app
 from proxy.audit.events import AuditEvent, Begin, End
 from proxy.audit.journal import list_segments
-from proxy.settings import AuditSettings, DatabaseSettings, ProxySettings, SecuritySettings, Settings
+from proxy.settings import (
+    AuditSettings,
+    CorsSettings,
+    DatabaseSettings,
+    ProxySettings,
+    SecuritySettings,
+    Settings,
+)
 from proxy.store.database import Database, open_database
 from proxy.store.keys import create_key
 from proxy.store.routes import NewRoute, add_route
@@ -275,6 +282,7 @@ class MakeGate(Protocol):
         audit: AuditSettings = ...,
         grace_seconds: float = ...,
         security: SecuritySettings = ...,
+        cors: CorsSettings = ...,
     ) -> Gate: ...
 
 
@@ -330,12 +338,14 @@ def _run_gate(
     proxy: ProxySettings | None = None,
     audit: AuditSettings | None = None,
     security: SecuritySettings | None = None,
+    cors: CorsSettings | None = None,
     grace_seconds: float = 0.2,
 ) -> Iterator[Gate]:
     settings = Settings(
         database=DatabaseSettings(url=f"sqlite:///{folder / 'fastgate.db'}"),
         proxy=proxy or ProxySettings(),
         security=security or SecuritySettings(),
+        cors=cors or CorsSettings(),
         audit=replace(audit or AuditSettings(), directory=folder / "journal"),
     )
     secret = ""

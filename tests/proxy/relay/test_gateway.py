@@ -22,7 +22,7 @@ from proxy.relay.counters import Counters
 from proxy.relay.gateway import Gateway
 from proxy.relay.snapshot import SnapshotSource
 from proxy.relay.upstream import Upstream, build_transport
-from proxy.settings import ProxySettings, SecuritySettings
+from proxy.settings import CorsSettings, ProxySettings, SecuritySettings
 from proxy.store.routes import NewRoute
 
 Fixture = Any  # the classes of conftest.py: test modules do not import it
@@ -488,3 +488,74 @@ def test_a_refusal_behind_a_trusted_proxy_is_the_clients_too(make_gate: Fixture)
     gate = make_gate(security=SecuritySettings(trusted_proxies=(IPv4Network("127.0.0.1"),)))
     gate.end_of(gate.ask(key="", headers=["x-forwarded-for: 203.0.113.9"]))
     assert [begin.ip_address for begin in gate.begins()] == ["203.0.113.9"]
+
+
+PREFLIGHT = {
+    "method": "OPTIONS",
+    "key": "",
+    "headers": ["origin: https://a.example", "access-control-request-method: POST"],
+}
+
+
+def test_a_preflight_is_answered_without_a_key_or_a_backend_and_has_a_row(
+    make_gate: Fixture, backend: Fixture
+) -> None:
+    gate = make_gate(routes=[NewRoute("/v1/*", backend.host)], cors=CorsSettings(enabled=True))
+    client = gate.connect()
+    client.send(gate.head(**PREFLIGHT))
+    reply = client.read_reply("OPTIONS")
+    assert (reply.status, reply.body) == (204, b"")
+    assert reply.header("access-control-allow-origin") == "https://a.example"
+    assert "POST" in reply.header("access-control-allow-methods")
+    assert reply.header("server-timing")
+    assert "content-length" not in dict(reply.headers)
+    end = gate.end_of(reply)
+    assert (end.status, end.error) == (204, None)
+    assert [(begin.method, begin.key_id) for begin in gate.begins()] == [("OPTIONS", None)]
+    client.send(gate.head("/elsewhere"))
+    assert client.read_reply().status == 404
+    assert not backend.has_connection()
+
+
+def test_a_page_sees_answers_and_errors_and_the_backend_has_no_say(
+    make_gate: Fixture, backend: Fixture
+) -> None:
+    gate = make_gate(routes=[NewRoute("/v1/*", backend.host)], cors=CorsSettings(enabled=True))
+    sent = gate.send(headers=["origin: https://a.example"])
+    wire = backend.accept()
+    wire.read_head()
+    wire.send(
+        b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\naccess-control-allow-origin: https://b.example\r\n"
+        b"vary: accept\r\n\r\nok"
+    )
+    reply = sent.read_reply()
+    assert reply.body == b"ok"
+    assert reply.header("access-control-allow-origin") == "https://a.example"
+    assert reply.header("vary") == "accept, Origin"
+    assert "x-request-id" in reply.header("access-control-expose-headers")
+    theirs = dict(gate.end_of(reply).headers or ())
+    assert theirs[b"access-control-allow-origin"] == b"https://b.example"
+    for options in ({"key": ""}, {"path": "/elsewhere"}):
+        refused = gate.ask(headers=["origin: https://a.example"], **options)
+        assert error_of(refused)
+        assert refused.header("access-control-allow-origin") == "https://a.example"
+
+
+def test_a_preflight_with_a_fault_is_refused_as_any_other_request(make_gate: Fixture) -> None:
+    gate = make_gate(cors=CorsSettings(enabled=True))
+    reply = gate.ask("/v1/%2e%2e/x", **PREFLIGHT)
+    assert reply.status == 400
+    assert gate.end_of(reply).error == "bad_path"
+
+
+def test_without_cors_a_preflight_is_a_request_and_nothing_is_touched(
+    gate: Fixture, backend: Fixture
+) -> None:
+    assert gate.ask(**PREFLIGHT).status == 401
+    sent = gate.send(method="OPTIONS", headers=PREFLIGHT["headers"])
+    wire = backend.accept()
+    wire.read_head()
+    wire.send(OK.replace(b"\r\n\r\n", b"\r\naccess-control-allow-origin: https://b.example\r\n\r\n"))
+    reply = sent.read_reply("OPTIONS")
+    assert reply.header("access-control-allow-origin") == "https://b.example"
+    assert "vary" not in dict(reply.headers)

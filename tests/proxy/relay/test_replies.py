@@ -9,7 +9,15 @@ from typing import Any
 import pytest
 
 from proxy.relay.asgi import Incoming
-from proxy.relay.replies import INTERNAL, NOT_RECORDED, READ_ONLY, TOO_LARGE, build_error, send_error
+from proxy.relay.replies import (
+    INTERNAL,
+    NOT_RECORDED,
+    READ_ONLY,
+    TOO_LARGE,
+    build_error,
+    send_error,
+    send_no_content,
+)
 
 
 @pytest.mark.parametrize(
@@ -85,3 +93,15 @@ def test_the_client_has_its_answer_before_the_rest_of_its_body_is_read() -> None
     assert (body["body"], body["more_body"]) == (b"{}", True)
     assert received == [{"type": "received"}] * 3
     assert (last["body"], last["more_body"]) == (b"", False)
+
+
+def test_a_204_states_no_length_and_has_a_date() -> None:
+    sent: list[Any] = []
+
+    async def take(message: Any) -> None:
+        sent.append(message)
+
+    asyncio.run(send_no_content(take, [(b"x-a", b"1")]))
+    start, end = sent
+    assert (start["status"], [name for name, _ in start["headers"]]) == (204, [b"date", b"x-a"])
+    assert (end["body"], end["more_body"]) == (b"", False)
