@@ -19,13 +19,18 @@ from proxy.audit.journal import JournalWriter
 from proxy.clock import now_us
 from proxy.ids import new_ulid
 from proxy.pages import add_pages
+from proxy.policy.cors import CorsPolicy
+from proxy.policy.forwarded import build_trusted_proxies
 from proxy.relay.asgi import ASGIApp
 from proxy.relay.bounds import build_bounds
 from proxy.relay.counters import Counters
 from proxy.relay.gateway import Gateway
+from proxy.relay.intake import Intake
+from proxy.relay.limits import LimitTable
 from proxy.relay.snapshot import SnapshotSource
+from proxy.relay.system import SystemPages
 from proxy.relay.upstream import build_upstream
-from proxy.settings import Settings, database_path
+from proxy.settings import RateLimitingSettings, Settings, database_path
 from proxy.store.database import open_database
 
 
@@ -45,6 +50,7 @@ class Worker:
         self.journal = self._open_journal(number) if settings.audit.enabled else None
         self.trail = AuditTrail(self.journal, build_audit_policy(settings.audit))
         self.upstream = build_upstream(settings.proxy)
+        self.limits = _build_limits(settings.rate_limiting) if settings.rate_limiting.enabled else None
 
     def _open_journal(self, number: int) -> JournalWriter:
         return JournalWriter(self.settings.audit.directory, f"worker-{number}-{new_ulid(now_us())}")
@@ -53,8 +59,33 @@ class Worker:
         """Give back everything, in the order in which it is needed least."""
         await self.upstream.close()
         self.snapshots.stop()
+        if self.limits is not None:
+            self.limits.close()
         if self.journal is not None:
             self.journal.close()
+
+
+def _build_limits(settings: RateLimitingSettings) -> LimitTable:
+    return LimitTable(
+        settings.file,
+        rate_default=settings.default_requests_per_minute,
+        burst_default=settings.default_burst,
+    )
+
+
+def build_gateway(worker: Worker, system: SystemPages) -> Gateway:
+    """Return the hot path of a worker."""
+    settings = worker.settings
+    bounds, trusted = build_bounds(settings.proxy), build_trusted_proxies(settings.security.trusted_proxies)
+    return Gateway(
+        system=system,
+        intake=Intake(worker.snapshots, worker.counters, bounds, worker.limits, trusted),
+        upstream=worker.upstream,
+        trail=worker.trail,
+        counters=worker.counters,
+        bounds=bounds,
+        cors=CorsPolicy.build(settings.cors),
+    )
 
 
 def create_app(settings: Settings) -> Quart:
@@ -67,14 +98,8 @@ def create_app(settings: Settings) -> Quart:
     prefix = settings.app.system_prefix
     paths = frozenset(f"{prefix}{path}".encode() for path in ("/", "/health", "/metrics"))
     add_pages(app, worker, prefix)
-    app.asgi_app = Gateway(  # type: ignore[method-assign, assignment]
-        system=cast("ASGIApp", app.asgi_app),
-        system_paths=paths,
-        snapshots=worker.snapshots,
-        upstream=worker.upstream,
-        trail=worker.trail,
-        counters=worker.counters,
-        bounds=build_bounds(settings.proxy),
+    app.asgi_app = build_gateway(  # type: ignore[method-assign, assignment]
+        worker, SystemPages(cast("ASGIApp", app.asgi_app), paths)
     )
 
     @app.before_serving

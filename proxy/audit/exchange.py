@@ -117,6 +117,7 @@ class Exchange:
         "chunks",
         "ended",
         "gateway_us",
+        "ip_address",
         "request_size",
         "response_size",
         "status",
@@ -132,6 +133,7 @@ class Exchange:
         self.gateway_us = 0
         self.answered = False  # the head of a response has gone to the client
         self.ended = False
+        self.ip_address = head.peer  # or, behind a proxy that is trusted, of the client that it names
         self._trail = trail
         self._head = head
         self._began_us = began_us
@@ -152,10 +154,13 @@ class Exchange:
         """Return microseconds since the request came, by the monotonic clock."""
         return (self._trail.monotonic_ns() - self._started_ns) // 1000
 
-    def begin(self, decision: Decision) -> None:
-        """Write `Begin`; only after this may a byte go upstream. Raises `JournalError` if it must not."""
+    def begin(self, decision: Decision, origin: str | None = None) -> None:
+        """Write `Begin`; only after this may a byte go upstream. Raises `JournalError` if it must not.
+
+        `origin` is the backend that is asked first, if it is not the route's own.
+        """
         try:
-            self._trail.write(self._build_begin(decision), required=True)
+            self._trail.write(self._build_begin(decision, origin), required=True)
         except JournalError:
             self._trail.return_sequence()
             raise
@@ -197,17 +202,17 @@ class Exchange:
         if room > 0:
             self._response_tap += data[:room]
 
-    def end(self, error: str | None = None) -> None:
+    def end(self, error: str | None = None, decision: Decision | None = None) -> None:
         """Write `End`, the first time it is called; later calls change nothing.
 
         A request that failed before it was decided on has no `Begin` yet, and gets one now.
         """
         if not self.ended:
             self.ended = True
-            begin = () if self._begun else (self._build_begin(None),)
+            begin = () if self._begun else (self._build_begin(decision),)
             self._trail.write(*begin, self._build_end(error))
 
-    def _build_begin(self, decision: Decision | None) -> Begin:
+    def _build_begin(self, decision: Decision | None, origin: str | None = None) -> Begin:
         head, policy = self._head, self._trail.policy
         forward = decision if isinstance(decision, Forward) else None
         key = decision.key if decision else None
@@ -218,12 +223,12 @@ class Exchange:
             began_us=self._began_us,
             method=head.method[:10],
             path=_text(head.path),
-            ip_address=head.peer,
+            ip_address=self.ip_address,
             user_agent=None if user_agent is None else _text(user_agent),
             key_id=key.key_id if key else None,
             source_path=key.source_path if key else None,
             route_id=forward.compiled.route.route_id if forward else None,
-            target_url=_target_url(forward) if forward else None,
+            target_url=_target_url(forward, origin) if forward else None,
             headers=redact_headers(head.headers, policy.redacted) if policy.include_headers else None,
         )
 
@@ -251,7 +256,7 @@ def _text(raw: bytes) -> str:
     return raw[:TEXT_MAX].decode("latin-1")
 
 
-def _target_url(forward: Forward) -> str:
+def _target_url(forward: Forward, origin: str | None) -> str:
     path, question, query = forward.target.partition(b"?")
     target = path + question + redact_query(query) if query else path
-    return (forward.compiled.origin + _text(target))[:TEXT_MAX]
+    return ((origin or forward.compiled.origin) + _text(target))[:TEXT_MAX]

@@ -19,13 +19,15 @@ from proxy.errors import InvalidInputError
 from proxy.policy.bodies import Body, BodyUnreadError
 from proxy.policy.body_edits import edit_body
 from proxy.policy.credentials import digest_secret, find_credentials
-from proxy.policy.framing import find_fault, has_dot_segment
+from proxy.policy.forwarded import Forwarded
+from proxy.policy.framing import BAD_EXPECTATION, find_fault, has_dot_segment
 from proxy.policy.headers import build_request_headers
 from proxy.policy.model import ApiKey, RequestHead
 from proxy.policy.permissions import EVERYTHING, Permissions, is_body_permitted, is_permitted
 from proxy.policy.routing import CompiledRoute, RouteTable, Trace
 
 _NO_KEY = "no API key was sent; use the header 'Authorization: Bearer KEY'"
+_FAULT_STATUSES = {BAD_EXPECTATION: 417}
 _BAD_KEY = "the API key is not valid"
 
 
@@ -94,18 +96,22 @@ def decide(
     request_id: str,
     body: bytes | None = None,
     trace: Trace | None = None,
+    forwarded: Forwarded | None = None,
 ) -> Decision:
     """Decide on a request from its head, the snapshot and the time in microseconds since the epoch.
 
-    `body` None means that it has not been read yet. `trace` gets the routes that were tried.
+    `body` None means that it has not been read yet. `trace` gets the routes that were tried. `forwarded` is
+    what a trusted proxy in front of the gateway said of the request; it only goes into the headers.
     """
     if fault := find_fault(head):
-        return Refuse(400, "bad_request", fault[1], reason=fault[0])
+        return Refuse(_FAULT_STATUSES.get(fault[0], 400), "bad_request", fault[1], reason=fault[0])
     entry = _find_key(head, snapshot, now_us)
     if isinstance(entry, Refuse):
         return entry
     try:
-        return _decide_for_key(head, entry, snapshot.routes, request_id, Body(head, body), trace)
+        return _decide_for_key(
+            head, entry, snapshot.routes, request_id, Body(head, body), trace, forwarded
+        )
     except BodyUnreadError:
         return NeedBody(entry.key)
 
@@ -117,6 +123,7 @@ def _decide_for_key(
     request_id: str,
     body: Body,
     trace: Trace | None,
+    forwarded: Forwarded | None,
 ) -> Decision:
     found = routes.find(head, body, trace)
     if found is None and body.fault:
@@ -143,7 +150,7 @@ def _decide_for_key(
         key=entry.key,
         compiled=compiled,
         target=path + b"?" + head.query if head.query else path,
-        headers=build_request_headers(head, compiled.header_rules, request_id),
+        headers=build_request_headers(head, compiled.header_rules, request_id, forwarded),
         body=sent,
     )
 

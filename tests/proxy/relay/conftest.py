@@ -27,7 +27,14 @@ from proxy.app import create_app
 from proxy.audit.events import AuditEvent, Begin, End
 from proxy.audit.journal import list_segments
 from proxy.server import Site, read_limits, serve_site
-from proxy.settings import AuditSettings, DatabaseSettings, ProxySettings, SecuritySettings, Settings
+from proxy.settings import (
+    AuditSettings,
+    CorsSettings,
+    DatabaseSettings,
+    ProxySettings,
+    SecuritySettings,
+    Settings,
+)
 from proxy.store.database import Database, open_database
 from proxy.store.keys import create_key
 from proxy.store.routes import NewRoute, add_route
@@ -274,6 +281,7 @@ class MakeGate(Protocol):
         audit: AuditSettings = ...,
         grace_seconds: float = ...,
         security: SecuritySettings = ...,
+        cors: CorsSettings = ...,
     ) -> Gate: ...
 
 
@@ -324,12 +332,14 @@ def _run_gate(
     proxy: ProxySettings | None = None,
     audit: AuditSettings | None = None,
     security: SecuritySettings | None = None,
+    cors: CorsSettings | None = None,
     grace_seconds: float = 0.2,
 ) -> Iterator[Gate]:
     settings = Settings(
         database=DatabaseSettings(url=f"sqlite:///{folder / 'fastgate.db'}"),
         proxy=proxy or ProxySettings(),
         security=security or SecuritySettings(),
+        cors=cors or CorsSettings(),
         audit=replace(audit or AuditSettings(), directory=folder / "journal"),
     )
     secret = ""
