@@ -1,4 +1,4 @@
-"""Request bodies: which are taken into memory, and which can be sent twice."""
+"""Bodies: which are taken into memory, which can be sent twice, and how long one may take."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.relay.bodies import READ_AHEAD_BYTES_MAX, BytesBody, read_ahead
+from proxy.relay.bodies import READ_AHEAD_BYTES_MAX, BytesBody, DeadlineBody, read_ahead
 
 
 class Pieces(httpx.AsyncByteStream):
@@ -71,5 +71,15 @@ def test_a_body_in_memory_can_be_read_again_and_again() -> None:
     async def test() -> None:
         body = BytesBody(b"abc")
         assert [await collect(body), await collect(body)] == [b"abc", b"abc"]
+
+    asyncio.run(test())
+
+
+def test_a_response_is_broken_off_when_its_time_is_over_even_if_all_of_it_is_there() -> None:
+    async def test() -> None:
+        now = asyncio.get_running_loop().time()
+        assert await collect(DeadlineBody(Pieces(b"a", b"b"), now + 60)) == b"ab"
+        with pytest.raises(httpx.ReadTimeout):
+            await collect(DeadlineBody(Pieces(b"a", b"b"), now))
 
     asyncio.run(test())

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import httpx
 import pytest
 import trustme
+import uvloop
 
 from proxy.relay.bodies import BytesBody
 from proxy.relay.direct import DirectTransport, ResponseBody, StaleConnectionError
@@ -243,6 +245,22 @@ def test_a_body_in_memory_goes_out_with_its_head() -> None:
     run(serve, test)
 
 
+def test_a_body_that_no_header_announces_is_not_sent() -> None:
+    seen = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for _ in range(2):
+            seen.append(await reader.readuntil(b"\r\n\r\n"))
+            writer.write(ANSWER)
+
+    async def test(transport: DirectTransport, url: str) -> None:
+        for _ in range(2):
+            assert await read(await ask(transport, url, method="POST", body=Body(b"unannounced"))) == b"ok"
+        assert seen[0] == seen[1]
+
+    run(serve, test)
+
+
 @pytest.mark.parametrize(
     "answer",
     [
@@ -312,3 +330,39 @@ def test_a_host_name_that_cannot_be_is_a_failure_to_connect() -> None:
             await transport.handle_async_request(request)
 
     asyncio.run(test())
+
+
+@pytest.mark.parametrize("is_clean", [True, False])
+def test_a_body_without_a_length_is_whole_only_if_tls_says_so(is_clean: bool) -> None:
+    # RFC 9112 section 9.8: without close_notify anybody on the way may have cut it.
+    authority = trustme.CA()
+    serving = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(serving)
+    trusting = ssl.create_default_context()
+    authority.configure_trust(trusting)
+
+    def answer(listener: socket.socket) -> None:
+        with serving.wrap_socket(listener.accept()[0], server_side=True) as wire:
+            wire.recv(1000)
+            wire.sendall(b"HTTP/1.1 200 OK\r\n\r\nuntil the end")
+            if is_clean:
+                wire.unwrap().close()
+
+    async def test(listener: socket.socket) -> None:
+        answering = asyncio.get_running_loop().run_in_executor(None, answer, listener)
+        transport = DirectTransport(trusting)
+        url = f"https://localhost:{listener.getsockname()[1]}"
+        if is_clean:
+            assert await read(await ask(transport, url)) == b"until the end"
+        else:
+            with pytest.raises(httpx.RemoteProtocolError):
+                await read(await ask(transport, url))
+        await transport.aclose()
+        await answering
+
+    # The loop that the gateway runs on; asyncio's own takes such an end for a clean one.
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+    ):
+        runner.run(test(listener))
