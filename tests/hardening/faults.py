@@ -35,10 +35,6 @@ class Connection:
         assert self._ended.wait(BOUND_SECONDS), f"connection {self.number} is still open"
         return self.how
 
-    @property
-    def is_open(self) -> bool:
-        return not self._ended.is_set()
-
     def note_end(self, how: str) -> None:
         """Keep how it ended, the first time."""
         self.how = self.how or how

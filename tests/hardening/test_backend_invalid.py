@@ -61,9 +61,8 @@ BODILESS = {
 
 @pytest.fixture(scope="module")
 def gate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gate]:
-    with run_gate(
-        tmp_path_factory.mktemp("gate"), routes=[("--match", "/late/*", "--timeout", "1")]
-    ) as served:
+    late = ("--match", "/late/*", "--timeout", "1")
+    with run_gate(tmp_path_factory.mktemp("gate"), routes=[late]) as served:
         yield served
 
 
