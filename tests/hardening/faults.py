@@ -168,7 +168,7 @@ class FaultBackend:
         self._tasks: set[asyncio.Task[None]] = set()
         self._came = threading.Condition()
         self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever)
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
         self._server = asyncio.run_coroutine_threadsafe(self._listen(), self._loop).result(BOUND_SECONDS)
 
