@@ -101,10 +101,13 @@ class Gate:
 
 
 @contextmanager
-def run_gate(folder: Path, *, proxy: str = "", routes: Sequence[Sequence[str]] = ()) -> Iterator[Gate]:
+def run_gate(
+    folder: Path, *, proxy: str = "", routes: Sequence[Sequence[str]] = (), stops: bool = False
+) -> Iterator[Gate]:
     """Run a gateway with settings of `proxy` (YAML, in one line) and more routes, each as options of `add`.
 
-    Every route leads to the one backend unless its options say `--to`.
+    Every route leads to the one backend unless its options say `--to`. The gateway has to be
+    alive in the end, or, if the test `stops` it, to have ended.
     """
     fastgate, backend = Fastgate(folder), FaultBackend()
     (folder / "fastgate.yaml").write_text(
@@ -118,7 +121,7 @@ def run_gate(folder: Path, *, proxy: str = "", routes: Sequence[Sequence[str]] =
         gate = Gate(fastgate, backend, fastgate.start("serve", "--port", "0"), key)
         yield gate
         gate.hang_up()
-        assert gate.running.process.poll() is None, gate.running.lines
+        assert (gate.running.process.poll() is not None) is stops, gate.running.lines
         assert not [line for line in gate.running.lines if "Traceback" in line], gate.running.lines
     finally:
         fastgate.stop_all()

