@@ -151,16 +151,18 @@ class Steps:
 
 
 class FaultBackend:
-    """Listens on a port of the loopback interface and plays scripts until `close`.
+    """Listens on a port of the loopback interface (0: a free one) and plays scripts until `close`.
 
     With a `greeting`, it speaks first on every connection.
     """
 
-    def __init__(self, context: ssl.SSLContext | None = None, *, greeting: bytes = b"") -> None:
+    def __init__(
+        self, context: ssl.SSLContext | None = None, *, port: int = 0, greeting: bytes = b""
+    ) -> None:
         self.connections: list[Connection] = []
         self.calls: list[Call] = []
         self.failures: list[BaseException] = []
-        self.port = 0
+        self.port = port
         self._scheme = "https" if context else "http"
         self._context = context
         self._greeting = greeting
@@ -203,7 +205,7 @@ class FaultBackend:
 
     async def _listen(self) -> asyncio.Server:
         server = await asyncio.start_server(
-            self._serve, "127.0.0.1", 0, backlog=1024, limit=_READ_BYTES, ssl=self._context
+            self._serve, "127.0.0.1", self.port, backlog=1024, limit=_READ_BYTES, ssl=self._context
         )
         self.port = server.sockets[0].getsockname()[1]
         return server
