@@ -17,9 +17,9 @@ from proxy import __version__
 from proxy.audit.claim import journal_lag_ms
 from proxy.audit.exchange import AuditTrail
 from proxy.relay.counters import Counters
-from proxy.relay.gateway import REQUEST_ID_KEY
 from proxy.relay.replies import build_error
 from proxy.relay.snapshot import SnapshotSource
+from proxy.relay.system import REQUEST_ID_KEY
 from proxy.settings import Settings
 
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"

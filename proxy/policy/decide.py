@@ -109,9 +109,7 @@ def decide(
     if isinstance(entry, Refuse):
         return entry
     try:
-        return _decide_for_key(
-            head, entry, snapshot.routes, request_id, Body(head, body), trace, forwarded
-        )
+        return _decide_for_key(head, entry, snapshot.routes, request_id, Body(head, body), trace, forwarded)
     except BodyUnreadError:
         return NeedBody(entry.key)
 

@@ -29,8 +29,8 @@ from proxy.relay.asgi import (
     find_client,
 )
 from proxy.relay.bounds import RelayBounds
-from proxy.relay.keepalive import StreamKeepAlive, may_hold_comments
 from proxy.relay.intake import INTERRUPTED
+from proxy.relay.keepalive import StreamKeepAlive, may_hold_comments
 from proxy.relay.replies import BODY_REPLIES, TOO_LARGE, build_error, own_headers, send_error
 from proxy.relay.upstream import Upstream, translate_error
 

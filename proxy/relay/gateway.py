@@ -14,7 +14,7 @@ from proxy.clock import now_us
 from proxy.errors import JournalError
 from proxy.http1.request import ABORTED, FAULT_KEY
 from proxy.policy.cors import CorsPolicy
-from proxy.policy.decide import Forward, Refuse
+from proxy.policy.decide import Refuse
 from proxy.policy.model import HeaderPairs, RequestHead
 from proxy.relay.asgi import ClientGoneError, Message, Receive, Scope, Send, find_framing, read_head
 from proxy.relay.bounds import RelayBounds
@@ -85,7 +85,8 @@ class Gateway:
         if self._cors is not None and FAULT_KEY not in scope["extensions"]:
             self._intake.find_origin(exchange, head)
             if (answer := self._cors.answer_preflight(head)) is not None:
-                return await self._answer_preflight(exchange, answer, send)
+                await self._answer_preflight(exchange, answer, send)
+                return None
         framing = find_framing(head.headers)
         decision, told = await self._intake.decide(exchange, scope, head, time_us, framing, receive)
         if isinstance(decision, Refuse):

@@ -1,13 +1,12 @@
 """What becomes of a request, from its head and, if a rule needs it, its body: everything before `Begin`.
 
-It asks the one pure decision, and adds what that cannot know: how much the gateway serves already, how much of
-a key's allowance is left, and what a body says that has to be read first.
+It asks the one pure decision, and adds what that cannot know: how much the gateway serves already, how much
+of a key's allowance is left, and what a body says that has to be read first.
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import Protocol
 
 from proxy.audit.exchange import Exchange
 from proxy.http1.request import ABORTED, FAULT_KEY
@@ -17,26 +16,11 @@ from proxy.policy.model import ApiKey, HeaderPairs, RequestHead
 from proxy.relay.asgi import BodyTooLargeError, ClientGoneError, Receive, RequestBody, Scope, find_client
 from proxy.relay.bounds import RelayBounds
 from proxy.relay.counters import Counters
+from proxy.relay.limits import LimitTable
 from proxy.relay.replies import BODY_REPLIES, OVERLOADED, RATE_LIMITED, TOO_LARGE
 from proxy.relay.snapshot import SnapshotSource
 
 INTERRUPTED = "interrupted"
-
-
-class Allowance(Protocol):
-    """What is left of a key's allowance, once a request has been counted or turned down."""
-
-    is_admitted: bool
-
-    def headers(self) -> list[tuple[bytes, bytes]]:
-        """Return what the client is told of it."""
-
-
-class Limits(Protocol):
-    """Counts requests of keys, for all workers together."""
-
-    def admit(self, key: ApiKey) -> Allowance | None:
-        """Count a request of a key, if it is within its limit; None for a key without one."""
 
 
 class Intake:
@@ -47,7 +31,7 @@ class Intake:
         snapshots: SnapshotSource,
         counters: Counters,
         bounds: RelayBounds,
-        limits: Limits | None,
+        limits: LimitTable | None,
         trusted: TrustedProxies | None,
     ) -> None:
         self._snapshots = snapshots

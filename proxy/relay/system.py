@@ -1,4 +1,4 @@
-"""The gateway's own pages on their way to the Quart app: checked as every request is, named, never recorded."""
+"""The gateway's own pages, on their way to the Quart app: checked as every request is, and never recorded."""
 
 from __future__ import annotations
 

@@ -32,6 +32,7 @@ from proxy.settings import (
     CorsSettings,
     DatabaseSettings,
     ProxySettings,
+    RateLimitingSettings,
     SecuritySettings,
     Settings,
 )
@@ -40,6 +41,7 @@ from proxy.store.keys import create_key
 from proxy.store.routes import NewRoute, add_route
 
 TIMEOUT_SECONDS = 5.0
+UNLIMITED = RateLimitingSettings(default_requests_per_minute=0)
 
 
 @dataclass
@@ -281,6 +283,7 @@ class MakeGate(Protocol):
         audit: AuditSettings = ...,
         grace_seconds: float = ...,
         security: SecuritySettings = ...,
+        rate_limiting: RateLimitingSettings = ...,
         cors: CorsSettings = ...,
     ) -> Gate: ...
 
@@ -332,6 +335,7 @@ def _run_gate(
     proxy: ProxySettings | None = None,
     audit: AuditSettings | None = None,
     security: SecuritySettings | None = None,
+    rate_limiting: RateLimitingSettings | None = None,
     cors: CorsSettings | None = None,
     grace_seconds: float = 0.2,
 ) -> Iterator[Gate]:
@@ -339,6 +343,7 @@ def _run_gate(
         database=DatabaseSettings(url=f"sqlite:///{folder / 'fastgate.db'}"),
         proxy=proxy or ProxySettings(),
         security=security or SecuritySettings(),
+        rate_limiting=replace(rate_limiting or UNLIMITED, file=folder / "limits"),
         cors=cors or CorsSettings(),
         audit=replace(audit or AuditSettings(), directory=folder / "journal"),
     )

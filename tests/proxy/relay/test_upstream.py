@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import httpx
 import pytest
+from hypercorn.asyncio import serve
+from hypercorn.config import Config
 
 from proxy.errors import UpstreamError, UpstreamInvalidError, UpstreamTimeoutError, UpstreamTruncatedError
 from proxy.policy.model import Route
@@ -270,10 +274,25 @@ async def echo(scope: Any, receive: Any, send: Any) -> None:
     )
 
 
+@pytest.fixture
+def http2_port() -> Iterator[int]:
+    """The port of `echo` on Hypercorn, which speaks HTTP/2 in clear text too."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    port = listener.getsockname()[1]
+    config, stop = Config(), threading.Event()
+    config.bind = [f"fd://{listener.detach()}"]
+    config.graceful_timeout = 0.2
+    trigger = partial(asyncio.to_thread, stop.wait)
+    thread = threading.Thread(target=lambda: asyncio.run(serve(echo, config, shutdown_trigger=trigger)))
+    thread.start()
+    yield port
+    stop.set()
+    thread.join(10)
+
+
 @pytest.mark.parametrize("size", [0, 5, 300_000])
-def test_a_route_marked_so_is_served_over_http_2(make_gate: Fixture, size: int) -> None:
-    server = make_gate(echo)
-    gate = make_gate(routes=[NewRoute("/v1/*", f"127.0.0.1:{server.port}", http_version="2")])
+def test_a_route_marked_so_is_served_over_http_2(make_gate: Fixture, http2_port: int, size: int) -> None:
+    gate = make_gate(routes=[NewRoute("/v1/*", f"127.0.0.1:{http2_port}", http_version="2")])
     for _ in range(2):
         client = gate.send("/v1/a%7e?q=%20", body=b"x" * size)
         reply = client.read_reply("POST")
