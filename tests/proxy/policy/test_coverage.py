@@ -61,6 +61,7 @@ def test_plain_cases_are_found(wide: str, narrow: str) -> None:
         ("/a/{x}", "/a/*"),
         ("/a/*/c", "/a/**"),
         ("/a*", "/b*"),
+        ("/{x}/b", "/*/b"),
     ],
 )
 def test_what_is_not_covered_is_not_said_to_be(wide: str, narrow: str) -> None:
