@@ -1,0 +1,48 @@
+"""What the processes of a gateway use, read from /proc: memory, open files and threads of a whole family."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+
+def family(pid: int) -> list[int]:
+    """Return a process and all that descend from it."""
+    found = [pid]
+    for parent in found:
+        for task in Path(f"/proc/{parent}/task").glob("*/children"):
+            with suppress(OSError):
+                found += map(int, task.read_text().split())
+    return found
+
+
+def resident_bytes(pid: int) -> int:
+    """Return the memory in use by a family of processes."""
+    return sum(_read_status(each, "VmRSS") for each in family(pid)) * 1024
+
+
+def peak_bytes(pid: int) -> int:
+    """Return the most memory that was ever in use, added up over a family of processes."""
+    return sum(_read_status(each, "VmHWM") for each in family(pid)) * 1024
+
+
+def count_threads(pid: int) -> int:
+    return sum(_read_status(each, "Threads") for each in family(pid))
+
+
+def count_files(pid: int) -> int:
+    """Return how many files and sockets a family of processes has open."""
+    count = 0
+    for each in family(pid):
+        with suppress(OSError):
+            count += len(os.listdir(f"/proc/{each}/fd"))
+    return count
+
+
+def _read_status(pid: int, name: str) -> int:
+    with suppress(OSError):
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+            if line.startswith(f"{name}:"):
+                return int(line.split()[1])
+    return 0
