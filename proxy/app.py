@@ -7,6 +7,7 @@ when it ends.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from pathlib import Path
@@ -22,12 +23,14 @@ from proxy.pages import add_pages
 from proxy.policy.cors import CorsPolicy
 from proxy.policy.forwarded import build_trusted_proxies
 from proxy.relay.asgi import ASGIApp
-from proxy.relay.counters import Counters
+from proxy.relay.counters import metrics_directory, open_counters
 from proxy.relay.gateway import Gateway
 from proxy.relay.snapshot import SnapshotSource
 from proxy.relay.upstream import Upstream, build_transport
 from proxy.settings import Settings, database_path
 from proxy.store.database import open_database
+
+PUBLISH_SECONDS = 1.0  # the age that another worker's gauges may have
 
 
 class Worker:
@@ -35,7 +38,8 @@ class Worker:
 
     def __init__(self, settings: Settings, number: int = 1) -> None:
         self.settings = settings
-        self.counters = Counters()
+        writer_id = f"worker-{number}-{new_ulid(now_us())}"
+        self.counters = open_counters(metrics_directory(settings), writer_id)
         self.started = time.monotonic()
         self.snapshots = SnapshotSource(
             lambda: open_database(database_path(settings), create=False),
@@ -43,19 +47,30 @@ class Worker:
             environ=os.environ,
             folder=settings.source.parent if settings.source else Path.cwd(),
         )
-        self.journal = self._open_journal(number) if settings.audit.enabled else None
+        self.journal = JournalWriter(settings.audit.directory, writer_id) if settings.audit.enabled else None
         self.trail = AuditTrail(self.journal, build_audit_policy(settings.audit))
         self.upstream = Upstream(build_transport(), settings.proxy.connect_timeout)
+        self.publishing: asyncio.Task[None] | None = None
 
-    def _open_journal(self, number: int) -> JournalWriter:
-        return JournalWriter(self.settings.audit.directory, f"worker-{number}-{new_ulid(now_us())}")
+    def publish(self) -> None:
+        """Put what is counted elsewhere beside what other workers can read."""
+        self.counters.publish(revision=self.snapshots.current.revision, events_lost=self.trail.events_lost)
+
+    async def keep_publishing(self) -> None:
+        """Publish until cancelled."""
+        while True:
+            self.publish()
+            await asyncio.sleep(PUBLISH_SECONDS)
 
     async def close(self) -> None:
         """Give back everything, in the order in which it is needed least."""
+        if self.publishing is not None:
+            self.publishing.cancel()
         await self.upstream.close()
         self.snapshots.stop()
         if self.journal is not None:
             self.journal.close()
+        self.counters.close()
 
 
 def create_app(settings: Settings) -> Quart:
@@ -84,6 +99,7 @@ def create_app(settings: Settings) -> Quart:
     @app.before_serving
     async def open_worker() -> None:
         worker.snapshots.start()
+        worker.publishing = asyncio.create_task(worker.keep_publishing())
 
     @app.after_serving
     async def close_worker() -> None:

@@ -22,6 +22,8 @@ from hypercorn.config import Config
 from proxy.app import create_app
 from proxy.audit.process import RecorderProcess
 from proxy.errors import ConflictError, InvalidInputError
+from proxy.relay.cells import clear_cells
+from proxy.relay.counters import metrics_directory
 from proxy.settings import Settings
 
 BACKLOG = 2048
@@ -83,6 +85,7 @@ def run_gateway(
     Raises `ConflictError` if another gateway runs on the same journal.
     """
     with RecorderProcess(settings) if settings.audit.enabled else nullcontext():
+        clear_cells(metrics_directory(settings))
         run_sites(
             [*beside, Site(create_app(settings), listener)], settings.proxy.shutdown_grace, on_ready=on_ready
         )

@@ -134,7 +134,15 @@ class Gateway:
         finally:
             if not incoming.is_read:
                 incoming.discard()
-            self._counters.count(exchange.status, error)
+            self._counters.count(
+                exchange.route_id,
+                exchange.status,
+                exchange.is_stream,
+                error,
+                exchange.elapsed_us(),
+                exchange.first_byte_us,
+                exchange.gateway_us,
+            )
 
     async def _decide(
         self,

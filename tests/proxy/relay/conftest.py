@@ -33,6 +33,7 @@ from proxy.settings import (
     CorsSettings,
     DatabaseSettings,
     ProxySettings,
+    RateLimitingSettings,
     SecuritySettings,
     Settings,
 )
@@ -346,6 +347,7 @@ def _run_gate(
         proxy=proxy or ProxySettings(),
         security=security or SecuritySettings(),
         cors=cors or CorsSettings(),
+        rate_limiting=RateLimitingSettings(file=folder / "limits"),
         audit=replace(audit or AuditSettings(), directory=folder / "journal"),
     )
     secret = ""
