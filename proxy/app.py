@@ -7,6 +7,7 @@ when it ends.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from pathlib import Path
@@ -23,7 +24,7 @@ from proxy.policy.cors import CorsPolicy
 from proxy.policy.forwarded import build_trusted_proxies
 from proxy.relay.asgi import ASGIApp
 from proxy.relay.bounds import build_bounds
-from proxy.relay.counters import Counters
+from proxy.relay.counters import metrics_directory, open_counters
 from proxy.relay.gateway import Gateway
 from proxy.relay.intake import Intake
 from proxy.relay.limits import LimitTable
@@ -33,13 +34,16 @@ from proxy.relay.upstream import build_upstream
 from proxy.settings import RateLimitingSettings, Settings, database_path
 from proxy.store.database import open_database
 
+PUBLISH_SECONDS = 1.0  # the age that another worker's gauges may have
+
 
 class Worker:
     """What one worker process owns while it serves."""
 
     def __init__(self, settings: Settings, number: int = 1) -> None:
         self.settings = settings
-        self.counters = Counters()
+        writer_id = f"worker-{number}-{new_ulid(now_us())}"
+        self.counters = open_counters(metrics_directory(settings), writer_id)
         self.started = time.monotonic()
         self.snapshots = SnapshotSource(
             lambda: open_database(database_path(settings), create=False),
@@ -47,22 +51,33 @@ class Worker:
             environ=os.environ,
             folder=settings.source.parent if settings.source else Path.cwd(),
         )
-        self.journal = self._open_journal(number) if settings.audit.enabled else None
+        self.journal = JournalWriter(settings.audit.directory, writer_id) if settings.audit.enabled else None
         self.trail = AuditTrail(self.journal, build_audit_policy(settings.audit))
         self.upstream = build_upstream(settings.proxy)
         self.limits = _build_limits(settings.rate_limiting) if settings.rate_limiting.enabled else None
+        self.publishing: asyncio.Task[None] | None = None
 
-    def _open_journal(self, number: int) -> JournalWriter:
-        return JournalWriter(self.settings.audit.directory, f"worker-{number}-{new_ulid(now_us())}")
+    def publish(self) -> None:
+        """Put what is counted elsewhere beside what other workers can read."""
+        self.counters.publish(revision=self.snapshots.current.revision, events_lost=self.trail.events_lost)
+
+    async def keep_publishing(self) -> None:
+        """Publish until cancelled."""
+        while True:
+            self.publish()
+            await asyncio.sleep(PUBLISH_SECONDS)
 
     async def close(self) -> None:
         """Give back everything, in the order in which it is needed least."""
+        if self.publishing is not None:
+            self.publishing.cancel()
         await self.upstream.close()
         self.snapshots.stop()
         if self.limits is not None:
             self.limits.close()
         if self.journal is not None:
             self.journal.close()
+        self.counters.close()
 
 
 def _build_limits(settings: RateLimitingSettings) -> LimitTable:
@@ -88,13 +103,13 @@ def build_gateway(worker: Worker, system: SystemPages) -> Gateway:
     )
 
 
-def create_app(settings: Settings) -> Quart:
-    """Return the application that serves this configuration."""
+def create_app(settings: Settings, worker: Worker | None = None) -> Quart:
+    """Return the application that serves this configuration, by a worker that is its own unless given."""
     app = Quart(__name__, static_folder=None)
     # Streams last longer than Quart's default minute, and its error pages could show a frame's locals.
     app.config.update(RESPONSE_TIMEOUT=None, PROPAGATE_EXCEPTIONS=True)
     app.json.sort_keys = False  # type: ignore[attr-defined]
-    worker = Worker(settings)
+    worker = worker or Worker(settings)
     prefix = settings.app.system_prefix
     paths = frozenset(f"{prefix}{path}".encode() for path in ("/", "/health", "/metrics"))
     add_pages(app, worker, prefix)
@@ -105,6 +120,7 @@ def create_app(settings: Settings) -> Quart:
     @app.before_serving
     async def open_worker() -> None:
         worker.snapshots.start()
+        worker.publishing = asyncio.create_task(worker.keep_publishing())
 
     @app.after_serving
     async def close_worker() -> None:

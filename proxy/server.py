@@ -19,11 +19,13 @@ import uvloop
 from hypercorn.asyncio import serve
 from hypercorn.config import Config
 
-from proxy.app import create_app
+from proxy.app import Worker, create_app
 from proxy.audit.process import RecorderProcess
 from proxy.errors import ConflictError, InvalidInputError
 from proxy.http1.limits import ServerLimits
-from proxy.http1.server import HttpServer
+from proxy.http1.server import HttpServer, Observer
+from proxy.relay.cells import clear_cells
+from proxy.relay.counters import metrics_directory
 from proxy.settings import Settings
 
 BACKLOG = 2048
@@ -38,6 +40,7 @@ class Site:
     app: Any
     listener: socket.socket
     limits: ServerLimits = field(default_factory=ServerLimits)
+    observer: Observer | None = None
 
 
 def bind_listener(host: str, port: int) -> socket.socket:
@@ -83,11 +86,10 @@ def run_gateway(
     Raises `ConflictError` if another gateway runs on the same journal.
     """
     with RecorderProcess(settings) if settings.audit.enabled else nullcontext():
-        run_sites(
-            [*beside, Site(create_app(settings), listener, read_limits(settings))],
-            settings.proxy.shutdown_grace,
-            on_ready=on_ready,
-        )
+        clear_cells(metrics_directory(settings))
+        worker = Worker(settings)
+        site = Site(create_app(settings, worker), listener, read_limits(settings), worker.counters)
+        run_sites([*beside, site], settings.proxy.shutdown_grace, on_ready=on_ready)
 
 
 def read_limits(settings: Settings) -> ServerLimits:
@@ -130,7 +132,7 @@ async def serve_site(site: Site, grace_seconds: float, stopping: asyncio.Event) 
     """Have Hypercorn run the application's life, and serve connections while it is up."""
 
     async def take_connections() -> None:
-        server = HttpServer(site.app, site.limits)
+        server = HttpServer(site.app, site.limits, site.observer)
         await server.start(site.listener, BACKLOG)
         try:
             await stopping.wait()

@@ -18,7 +18,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("proxy.store",),
     ("proxy.audit",),
     ("proxy.relay", "proxy.mock"),
-    ("proxy.pages",),
+    ("proxy.metrics", "proxy.pages"),
     ("proxy.app",),
     ("proxy.server",),
     ("fastgate_cli",),
@@ -38,7 +38,7 @@ HOMES = {
     "ruamel": ("proxy.settings",),
     "typer": ("fastgate_cli",),
     "rich": ("fastgate_cli",),
-    "prometheus_client": ("proxy.pages",),
+    "prometheus_client": ("proxy.metrics",),
 }
 PURE_ROOM = "proxy.policy"
 IMPURE = {

@@ -105,9 +105,7 @@ class Exchange:
     __slots__ = (
         "_began_us",
         "_begun",
-        "_first_byte_us",
         "_head",
-        "_is_stream",
         "_request_tap",
         "_response_headers",
         "_response_tap",
@@ -116,10 +114,13 @@ class Exchange:
         "answered",
         "chunks",
         "ended",
+        "first_byte_us",
         "gateway_us",
         "ip_address",
+        "is_stream",
         "request_size",
         "response_size",
+        "route_id",
         "status",
         "ulid",
     )
@@ -134,13 +135,14 @@ class Exchange:
         self.answered = False  # the head of a response has gone to the client
         self.ended = False
         self.ip_address = head.peer  # or, behind a proxy that is trusted, of the client that it names
+        self.route_id: str | None = None  # of the route that serves it
+        self.first_byte_us: int | None = None
+        self.is_stream = False
         self._trail = trail
         self._head = head
         self._began_us = began_us
         self._begun = False
         self._started_ns = trail.monotonic_ns()
-        self._first_byte_us: int | None = None
-        self._is_stream = False
         self._response_headers: HeaderPairs | None = None
         self._request_tap = bytearray()
         self._response_tap = bytearray()
@@ -159,6 +161,8 @@ class Exchange:
 
         `origin` is the backend that is asked first, if it is not the route's own.
         """
+        if isinstance(decision, Forward):
+            self.route_id = decision.compiled.route.route_id
         try:
             self._trail.write(self._build_begin(decision, origin), required=True)
         except JournalError:
@@ -187,15 +191,15 @@ class Exchange:
         self._response_headers = headers
         for name, value in headers:
             if name == b"content-type":
-                self._is_stream = value.lower().startswith(_STREAM_TYPES)
+                self.is_stream = value.lower().startswith(_STREAM_TYPES)
 
     def take_response_bytes(self, data: bytes) -> None:
         """Count, and keep a bounded copy of, body bytes on their way to the client."""
-        if self._first_byte_us is None:
-            self._first_byte_us = self.elapsed_us()
-            if self._is_stream:
+        if self.first_byte_us is None:
+            self.first_byte_us = self.elapsed_us()
+            if self.is_stream:
                 # A plain response ends a moment later, and `End` says when its first byte came.
-                self._trail.write(FirstByte(self.ulid, self._began_us, self._first_byte_us))
+                self._trail.write(FirstByte(self.ulid, self._began_us, self.first_byte_us))
         self.chunks += 1
         self.response_size += len(data)
         room = self._trail.policy.body_bytes_max - len(self._response_tap)
@@ -240,12 +244,12 @@ class Exchange:
             after_us=self.elapsed_us(),
             status=self.status,
             error=error,
-            first_byte_after_us=self._first_byte_us,
+            first_byte_after_us=self.first_byte_us,
             gateway_us=self.gateway_us,
             request_size=self.request_size,
             response_size=self.response_size,
-            is_stream=self._is_stream,
-            chunks=self.chunks if self._is_stream else 0,
+            is_stream=self.is_stream,
+            chunks=self.chunks if self.is_stream else 0,
             headers=redact_headers(headers, policy.redacted) if headers and policy.include_headers else None,
             request_body=bytes(self._request_tap) if policy.body_bytes_max else None,
             response_body=bytes(self._response_tap) if policy.body_bytes_max else None,

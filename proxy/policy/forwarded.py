@@ -12,8 +12,8 @@ ends it: a client that sends nonsense hides nothing, since what the proxies appe
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 import msgspec
@@ -22,6 +22,7 @@ from proxy.policy.framing import is_host
 from proxy.policy.model import RequestHead
 
 HOPS_MAX = 32  # of a chain, from its right end
+KNOWN_MAX = 4096  # addresses that are remembered; all are forgotten when there are more
 _ADDRESS_LENGTH_MAX = 80
 _WITH_PORT = re.compile(r"(?:\[([^\]]+)\]|([0-9.]+))(?::[0-9]{1,5})?")
 _SCHEMES = frozenset((b"http", b"https"))
@@ -44,9 +45,14 @@ class Forwarded(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class TrustedProxies:
-    """The networks of `security.trusted_proxies`: for each version and prefix length a set of numbers."""
+    """The networks of `security.trusted_proxies`: for each version and prefix length a set of numbers.
+
+    What was found of an address is remembered: a proxy and its clients come again and again, and reading an
+    address takes longer than all else that is done with it.
+    """
 
     networks: tuple[tuple[int, int, frozenset[int]], ...]  # version, bits of the host part, prefixes
+    _known: dict[str, tuple[str, bool] | None] = field(default_factory=dict, repr=False, compare=False)
 
     def contains(self, address: Address) -> bool:
         """Tell whether an address, not a mapped one, is in one of the networks."""
@@ -55,6 +61,21 @@ class TrustedProxies:
             version == address.version and number >> bits in prefixes
             for version, bits, prefixes in self.networks
         )
+
+    def look_up(self, text: str) -> tuple[str, bool] | None:
+        """Return an address in its plain form and whether it is trusted, or None for what is none."""
+        try:
+            return self._known[text]
+        except KeyError:
+            pass
+        if len(text) > _ADDRESS_LENGTH_MAX:
+            return None
+        if len(self._known) == KNOWN_MAX:
+            self._known.clear()
+        address = _parse_address(text)
+        found = None if address is None else (str(address), self.contains(address))
+        self._known[text] = found
+        return found
 
 
 def build_trusted_proxies(networks: Iterable[IPv4Network | IPv6Network]) -> TrustedProxies | None:
@@ -71,21 +92,23 @@ def build_trusted_proxies(networks: Iterable[IPv4Network | IPv6Network]) -> Trus
 
 def resolve_client(head: RequestHead, trusted: TrustedProxies) -> Forwarded | None:
     """Return what the peer says of the request's origin, or None if the peer is nobody to believe."""
-    peer = _parse_address(head.peer)
-    if peer is None or not trusted.contains(peer):
+    peer = trusted.look_up(head.peer)
+    if peer is None or not peer[1]:
         return None
-    hops = _read_chain([value for name, value in head.headers if name == b"x-forwarded-for"])
-    client = str(peer)
-    # The proxies that are trusted are to the right of the client; what is left of it only the client says.
-    for hop in reversed(hops):
-        client = str(hop)
-        if not trusted.contains(hop):
-            break
+    lines, hosts, schemes = [], [], []
+    for name, value in head.headers:
+        if name == b"x-forwarded-for":
+            lines.append(value)
+        elif name == b"x-forwarded-host":
+            hosts.append(value.strip(b" \t").lower())
+        elif name == b"x-forwarded-proto":
+            schemes.append(value.strip(b" \t").lower())
+    client, chain = _follow_chain(lines, peer[0], trusted)
     return Forwarded(
         client=client,
-        chain=", ".join([*map(str, hops), str(peer)]).encode(),
-        host=_find_one(head, b"x-forwarded-host", is_host),
-        scheme=_find_one(head, b"x-forwarded-proto", _SCHEMES.__contains__),
+        chain=chain.encode(),
+        host=hosts[0] if len(hosts) == 1 and is_host(hosts[0]) else b"",
+        scheme=schemes[0] if len(schemes) == 1 and schemes[0] in _SCHEMES else b"",
     )
 
 
@@ -96,32 +119,29 @@ def _unmap_network(network: IPv4Network | IPv6Network) -> IPv4Network | IPv6Netw
     return IPv4Network((mapped, network.prefixlen - _MAPPED_BITS))
 
 
-def _find_one(head: RequestHead, wanted: bytes, is_valid: Callable[[bytes], bool]) -> bytes:
-    """Return the value, in lower case, of a header that is there once and well formed, or nothing."""
-    values = [value.strip(b" \t").lower() for name, value in head.headers if name == wanted]
-    return values[0] if len(values) == 1 and is_valid(values[0]) else b""
+def _follow_chain(lines: list[bytes], peer: str, trusted: TrustedProxies) -> tuple[str, str]:
+    """Return the client, and the readable right end of the chain with the peer after it.
 
-
-def _read_chain(lines: list[bytes]) -> list[Address]:
-    """Return the readable right end of a chain that may stand in several header lines, in its order."""
-    hops: list[Address] = []
+    The proxies that are trusted stand to the right of the client; what is left of it only the client says.
+    """
+    client, chain, hops, is_found = peer, peer, 0, False
     for part in reversed(b",".join(lines).split(b",")):
         text = part.strip(b" \t")
         if not text:  # RFC 9110 section 5.6.1: a list may have empty elements
             continue
         # A zone (`fe80::1%eth0`) means something on the machine that has it only.
-        hop = None if b"%" in text else _parse_address(text.decode("latin-1"))
-        if hop is None or len(hops) == HOPS_MAX:
+        hop = None if b"%" in text else trusted.look_up(text.decode("latin-1"))
+        if hop is None or hops == HOPS_MAX:
             break
-        hops.append(hop)
-    hops.reverse()
-    return hops
+        hops += 1
+        chain = f"{hop[0]}, {chain}"
+        if not is_found:
+            client, is_found = hop[0], not hop[1]
+    return client, chain
 
 
 def _parse_address(text: str) -> Address | None:
     """Return an address, written alone or with a port; a mapped IPv4 address as the IPv4 address it is."""
-    if not text or len(text) > _ADDRESS_LENGTH_MAX:
-        return None
     if with_port := _WITH_PORT.fullmatch(text):
         text = with_port[1] or with_port[2]
     try:

@@ -77,7 +77,15 @@ class Gateway:
             _log.exception("%s failed", exchange.request_id)
             await self._answer_for_bug(exchange, send)
         finally:
-            self._counters.count(exchange.status, error)
+            self._counters.count(
+                exchange.route_id,
+                exchange.status,
+                exchange.is_stream,
+                error,
+                exchange.elapsed_us(),
+                exchange.first_byte_us,
+                exchange.gateway_us,
+            )
 
     async def _answer(
         self, exchange: Exchange, scope: Scope, head: RequestHead, time_us: int, receive: Receive, send: Send

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from proxy.policy.forwarded import (
     HOPS_MAX,
+    KNOWN_MAX,
     Forwarded,
     TrustedProxies,
     build_trusted_proxies,
@@ -183,3 +184,16 @@ def test_a_chain_on_its_way_is_bounded_plain_addresses_that_end_in_the_peer(line
     assert len(hops) <= HOPS_MAX + 1
     assert str(hops[-1]) == PROXY
     assert ip_address(found.client) in hops
+
+
+def test_addresses_are_remembered_within_a_bound_and_read_the_same_again() -> None:
+    trusted = trust("10.0.0.0/8")
+    texts = [f"10.{number // 65536}.{number // 256 % 256}.{number % 256}" for number in range(KNOWN_MAX + 9)]
+    for _ in range(2):
+        assert [trusted.look_up(text) for text in texts] == [(text, True) for text in texts]
+        assert trusted.look_up("203.0.113.9") == ("203.0.113.9", False)
+        assert trusted.look_up("nonsense") is None
+    assert trusted.look_up("1" * 10_000) is None
+    assert "10.0" not in repr(trusted)
+    assert len(trusted._known) <= KNOWN_MAX
+    assert max(map(len, trusted._known)) < 100

@@ -536,3 +536,24 @@ def test_without_cors_a_preflight_is_a_request_and_nothing_is_touched(
     reply = sent.read_reply("OPTIONS")
     assert reply.header("access-control-allow-origin") == "https://b.example"
     assert "vary" not in dict(reply.headers)
+
+
+def test_a_stream_is_counted_with_its_route_and_shown_with_its_times(
+    make_gate: Fixture, backend: Fixture
+) -> None:
+    gate = make_gate(routes=[NewRoute("/v1/*", backend.host, route_id="rt_v1")])
+    sent = gate.send()
+    wire = backend.accept()
+    wire.read_head()
+    wire.send(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: 2\r\n\r\nok")
+    assert gate.end_of(sent.read_reply()).is_stream
+    line = 'fastgate_requests_total{route="rt_v1",status_class="2xx",stream="true"} 1.0'
+    gate.wait_until(lambda: line in gate.ask("/metrics").body.decode())
+    page = gate.ask("/metrics").body.decode()
+    assert 'fastgate_first_byte_seconds_count{route="rt_v1"} 1.0' in page
+    assert 'fastgate_request_duration_seconds_count{route="rt_v1"} 1.0' in page
+    assert "fastgate_gateway_seconds_count 1.0" in page
+    assert "fastgate_requests_in_flight 0.0" in page
+    assert gate.ask(key="").status == 401
+    refusal = 'fastgate_errors_total{reason="missing_api_key"} 1.0'
+    gate.wait_until(lambda: refusal in gate.ask("/metrics").body.decode())
