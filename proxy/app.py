@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
@@ -17,6 +18,7 @@ from quart import Quart
 from proxy.audit.exchange import AuditTrail, build_audit_policy
 from proxy.audit.journal import JournalWriter
 from proxy.clock import now_us
+from proxy.errors import FastGateError
 from proxy.ids import new_ulid
 from proxy.pages import add_pages
 from proxy.relay.asgi import ASGIApp
@@ -56,13 +58,17 @@ class Worker:
             self.journal.close()
 
 
-def create_app(settings: Settings) -> Quart:
-    """Return the application that serves this configuration."""
+# Called when a worker has opened what it owns, or with the error for which it could not.
+OnOpen = Callable[[FastGateError | None], object]
+
+
+def create_app(settings: Settings, number: int = 1, *, on_open: OnOpen = lambda _error: None) -> Quart:
+    """Return the application with which worker `number` serves this configuration."""
     app = Quart(__name__, static_folder=None)
     # Streams last longer than Quart's default minute, and its error pages could show a frame's locals.
     app.config.update(RESPONSE_TIMEOUT=None, PROPAGATE_EXCEPTIONS=True)
     app.json.sort_keys = False  # type: ignore[attr-defined]
-    worker = Worker(settings)
+    worker = Worker(settings, number)
     prefix = settings.app.system_prefix
     paths = frozenset(f"{prefix}{path}".encode() for path in ("/", "/health", "/metrics"))
     add_pages(app, worker, prefix)
@@ -79,7 +85,12 @@ def create_app(settings: Settings) -> Quart:
 
     @app.before_serving
     async def open_worker() -> None:
-        worker.snapshots.start()
+        try:
+            worker.snapshots.start()
+        except FastGateError as error:
+            on_open(error)  # a server passes its text on, but not what it is
+            raise
+        on_open(None)
 
     @app.after_serving
     async def close_worker() -> None:

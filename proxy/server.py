@@ -1,4 +1,4 @@
-"""Serving: the listening socket, Hypercorn, signals, and the recorder's process beside it.
+"""Serving in one process: the listening socket, Hypercorn, and signals.
 
 The only place that knows Hypercorn.
 """
@@ -11,7 +11,7 @@ import logging
 import signal
 import socket
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,10 +19,7 @@ import uvloop
 from hypercorn.asyncio import serve
 from hypercorn.config import Config
 
-from proxy.app import create_app
-from proxy.audit.process import RecorderProcess
 from proxy.errors import ConflictError, InvalidInputError
-from proxy.settings import Settings
 
 BACKLOG = 2048
 KEEP_ALIVE_SECONDS = 75
@@ -73,19 +70,6 @@ def _translate_bind_error(error: OSError, host: str, port: int) -> Exception:
     return InvalidInputError(
         f"cannot listen on {host}:{port}: {error.strerror or error}", hint="check app.host"
     )
-
-
-def run_gateway(
-    settings: Settings, listener: socket.socket, *, on_ready: OnReady, beside: Sequence[Site] = ()
-) -> None:
-    """Serve a configuration, and other sites `beside` it, as `run_sites` does; its database has to exist.
-
-    Raises `ConflictError` if another gateway runs on the same journal.
-    """
-    with RecorderProcess(settings) if settings.audit.enabled else nullcontext():
-        run_sites(
-            [*beside, Site(create_app(settings), listener)], settings.proxy.shutdown_grace, on_ready=on_ready
-        )
 
 
 def run_sites(sites: Sequence[Site], grace_seconds: float, *, on_ready: OnReady) -> None:

@@ -69,8 +69,15 @@ async def _read_response(reader: asyncio.StreamReader) -> float:
 
 
 def cpu_seconds(pid: int) -> float:
-    """Return the CPU time of a process and its children, all their threads, user and system (proc(5))."""
-    tree = [pid, *map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())]
+    """Return the CPU time of a process and all below it, all their threads, user and system (proc(5))."""
+    tree = _list_tree(pid)
     # Nanoseconds that the scheduler has counted: `stat` has ticks of ten milliseconds only.
     tasks = [task for process in tree for task in Path(f"/proc/{process}/task").iterdir()]
     return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
+
+
+def _list_tree(pid: int) -> list[int]:
+    # A child belongs to the thread that started it.
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    children = [int(child) for task in tasks for child in (task / "children").read_text().split()]
+    return [pid, *(below for child in children for below in _list_tree(child))]
