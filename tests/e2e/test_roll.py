@@ -59,7 +59,7 @@ def test_under_load_no_request_is_refused_or_broken(gateway: ServedGateway) -> N
     is_over = threading.Event()
 
     def ask_on() -> list[int]:
-        statuses = []
+        statuses = list[int]()
         while not is_over.is_set() and len(statuses) < REQUESTS_MAX:
             statuses.append(gateway.ask("/v1/x"))
             is_over.wait(PAUSE_SECONDS)
