@@ -79,6 +79,7 @@ def test_under_load_no_request_is_refused_or_broken(gateway: ServedGateway) -> N
     assert gateway.end() == 0
     assert gateway.outcomes() == [(200, None)] * len(statuses)
     assert "Traceback" not in gateway.text()
+    assert "started again" not in gateway.text()
 
 
 def test_a_stream_lives_on_in_the_old_worker_until_it_is_over(gateway: ServedGateway) -> None:
@@ -116,6 +117,7 @@ def test_the_number_of_workers_follows_the_configuration(gateway: ServedGateway,
     await_that(lambda: all(has_ended(pid) for pid in first))
     assert gateway.ask("/elsewhere") == 404
     assert gateway.end() == 0
+    assert "started again" not in gateway.text()
 
 
 def test_an_invalid_configuration_is_told_and_the_workers_stay(gateway: ServedGateway) -> None:
