@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
@@ -18,6 +19,7 @@ from quart import Quart
 from proxy.audit.exchange import AuditTrail, build_audit_policy
 from proxy.audit.journal import JournalWriter
 from proxy.clock import now_us
+from proxy.errors import FastGateError
 from proxy.ids import new_ulid
 from proxy.pages import add_pages
 from proxy.policy.cors import CorsPolicy
@@ -80,6 +82,10 @@ class Worker:
         self.counters.close()
 
 
+# Called when a worker has opened what it owns, or with the error for which it could not.
+OnOpen = Callable[[FastGateError | None], object]
+
+
 def _build_limits(settings: RateLimitingSettings) -> LimitTable:
     return LimitTable(
         settings.file,
@@ -103,7 +109,9 @@ def build_gateway(worker: Worker, system: SystemPages) -> Gateway:
     )
 
 
-def create_app(settings: Settings, worker: Worker | None = None) -> Quart:
+def create_app(
+    settings: Settings, worker: Worker | None = None, *, on_open: OnOpen = lambda _error: None
+) -> Quart:
     """Return the application that serves this configuration, by a worker that is its own unless given."""
     app = Quart(__name__, static_folder=None)
     # Streams last longer than Quart's default minute, and its error pages could show a frame's locals.
@@ -119,8 +127,13 @@ def create_app(settings: Settings, worker: Worker | None = None) -> Quart:
 
     @app.before_serving
     async def open_worker() -> None:
-        worker.snapshots.start()
+        try:
+            worker.snapshots.start()
+        except FastGateError as error:
+            on_open(error)  # a server passes its text on, but not what it is
+            raise
         worker.publishing = asyncio.create_task(worker.keep_publishing())
+        on_open(None)
 
     @app.after_serving
     async def close_worker() -> None:

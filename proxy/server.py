@@ -1,4 +1,4 @@
-"""Serving: the listening socket, Hypercorn, signals, and the recorder's process beside it.
+"""Serving in one process: the listening socket, Hypercorn, and signals.
 
 The only place that knows Hypercorn.
 """
@@ -11,7 +11,7 @@ import logging
 import signal
 import socket
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,13 +19,9 @@ import uvloop
 from hypercorn.asyncio import serve
 from hypercorn.config import Config
 
-from proxy.app import Worker, create_app
-from proxy.audit.process import RecorderProcess
 from proxy.errors import ConflictError, InvalidInputError
 from proxy.http1.limits import ServerLimits
 from proxy.http1.server import HttpServer, Observer
-from proxy.relay.cells import clear_cells
-from proxy.relay.counters import metrics_directory
 from proxy.settings import Settings
 
 BACKLOG = 2048
@@ -76,20 +72,6 @@ def _translate_bind_error(error: OSError, host: str, port: int) -> Exception:
     return InvalidInputError(
         f"cannot listen on {host}:{port}: {error.strerror or error}", hint="check app.host"
     )
-
-
-def run_gateway(
-    settings: Settings, listener: socket.socket, *, on_ready: OnReady, beside: Sequence[Site] = ()
-) -> None:
-    """Serve a configuration, and other sites `beside` it, as `run_sites` does; its database has to exist.
-
-    Raises `ConflictError` if another gateway runs on the same journal.
-    """
-    with RecorderProcess(settings) if settings.audit.enabled else nullcontext():
-        clear_cells(metrics_directory(settings))
-        worker = Worker(settings)
-        site = Site(create_app(settings, worker), listener, read_limits(settings), worker.counters)
-        run_sites([*beside, site], settings.proxy.shutdown_grace, on_ready=on_ready)
 
 
 def read_limits(settings: Settings) -> ServerLimits:

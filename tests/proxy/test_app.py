@@ -15,6 +15,7 @@ from quart.testing.app import LifespanError
 
 from proxy.app import Worker, create_app
 from proxy.audit.journal import list_segments
+from proxy.errors import DatabaseError, FastGateError
 from proxy.relay.cells import read_cells
 from proxy.relay.counters import LAYOUT, add_readings, metrics_directory
 from proxy.settings import AuditSettings, DatabaseSettings, RateLimitingSettings, Settings, database_path
@@ -127,6 +128,20 @@ def test_serving_does_not_begin_without_a_database(tmp_path: Path, settings: Set
     with pytest.raises(LifespanError, match="there is no database"):
         asyncio.run(run())
     assert not (tmp_path / "none.db").exists()
+
+
+def test_whoever_asks_is_told_whether_serving_begins(tmp_path: Path, settings: Settings) -> None:
+    told: list[FastGateError | None] = []
+
+    async def open_and_close(settings: Settings) -> None:
+        async with create_app(settings, on_open=told.append).test_app():
+            assert told == [None]
+
+    asyncio.run(open_and_close(settings))
+    missing = DatabaseSettings(url=f"sqlite:///{tmp_path / 'missing.db'}")
+    with pytest.raises(LifespanError):
+        asyncio.run(open_and_close(replace(settings, database=missing)))
+    assert isinstance(told[1], DatabaseError)
 
 
 def test_streams_have_no_time_limit_and_errors_no_page(settings: Settings) -> None:

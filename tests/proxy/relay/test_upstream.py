@@ -281,6 +281,7 @@ def http2_port() -> Iterator[int]:
     port = listener.getsockname()[1]
     config, stop = Config(), threading.Event()
     config.bind = [f"fd://{listener.detach()}"]
+    config.errorlog = None
     config.graceful_timeout = 0.2
     trigger = partial(asyncio.to_thread, stop.wait)
     thread = threading.Thread(target=lambda: asyncio.run(serve(echo, config, shutdown_trigger=trigger)))
