@@ -20,14 +20,13 @@ from proxy.policy.bodies import Body, BodyUnreadError
 from proxy.policy.body_edits import edit_body
 from proxy.policy.credentials import digest_secret, find_credentials
 from proxy.policy.forwarded import Forwarded
-from proxy.policy.framing import BAD_EXPECTATION, find_fault, has_dot_segment
+from proxy.policy.framing import find_fault, has_dot_segment
 from proxy.policy.headers import build_request_headers
 from proxy.policy.model import ApiKey, RequestHead
 from proxy.policy.permissions import EVERYTHING, Permissions, is_body_permitted, is_permitted
 from proxy.policy.routing import CompiledRoute, RouteTable, Trace
 
 _NO_KEY = "no API key was sent; use the header 'Authorization: Bearer KEY'"
-_FAULT_STATUSES = {BAD_EXPECTATION: 417}
 _BAD_KEY = "the API key is not valid"
 
 
@@ -104,7 +103,7 @@ def decide(
     what a trusted proxy in front of the gateway said of the request; it only goes into the headers.
     """
     if fault := find_fault(head):
-        return Refuse(_FAULT_STATUSES.get(fault[0], 400), "bad_request", fault[1], reason=fault[0])
+        return Refuse(400, "bad_request", fault[1], reason=fault[0])
     entry = _find_key(head, snapshot, now_us)
     if isinstance(entry, Refuse):
         return entry

@@ -19,7 +19,6 @@ _BAD_QUERY = re.compile(rb"[^!-~]")
 _ABSOLUTE_FORM = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]*://([^/]*)")
 _CONTENT_LENGTH_DIGITS_MAX = 19  # what a signed 64-bit integer can hold
 _HOST = re.compile(rb"(?:[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
-BAD_EXPECTATION = "bad_expectation"  # RFC 9110 section 10.1.1: the one fault with a status of its own
 METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
 
 
@@ -69,8 +68,6 @@ def _find_header_fault(head: RequestHead) -> tuple[str, str] | None:
             encodings += 1
             if value.lower() != b"chunked":
                 return "bad_framing", "the only transfer encoding is chunked"
-        elif name == b"expect" and value.lower() != b"100-continue":
-            return BAD_EXPECTATION, "the only expectation that is met is 100-continue"
     if lengths + encodings > 1 or (encodings and head.http_version == "1.0"):
         return "bad_framing", "the request states its length in two ways"
     if hosts > 1 or (hosts == 0 and head.http_version == "1.1"):

@@ -17,6 +17,10 @@ _LENGTH, _CODING = b"content-length", b"transfer-encoding"
 _LENGTH_SIZE, _CODING_SIZE = len(_LENGTH), len(_CODING)
 
 
+class InvalidAnswerError(httpx.RemoteProtocolError):
+    """What came is no HTTP/1.1: the backend did not break off, it said something that nobody can trust."""
+
+
 def check_size(headers: HeaderPairs, received_bytes: int) -> None:
     """Raise for a head that is too long; `received_bytes`, what has come so far, spares the counting."""
     if len(headers) > HEADERS_MAX or (

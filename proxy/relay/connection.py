@@ -20,7 +20,7 @@ from typing import cast
 import httpx
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
-from proxy.relay.answers import HEAD_BYTES_MAX, check_size, is_framed
+from proxy.relay.answers import HEAD_BYTES_MAX, InvalidAnswerError, check_size, is_framed
 
 INTERIM_ANSWERS_MAX = 16
 READ_AHEAD_BYTES_MAX = 64 * 1024
@@ -167,9 +167,9 @@ class BackendConnection(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
         except (HttpParserError, HttpParserUpgrade) as error:
-            self._break_off(httpx.RemoteProtocolError(f"the backend did not speak HTTP: {error}"))
+            self._break_off(InvalidAnswerError(f"the backend did not speak HTTP: {error}"))
         if self._overhead_bytes > HEAD_BYTES_MAX and not self._is_complete:
-            self._break_off(httpx.RemoteProtocolError("the backend sent too much that is no body"))
+            self._break_off(InvalidAnswerError("the backend sent too much that is no body"))
         if self._queued_bytes >= READ_AHEAD_BYTES_MAX:
             self._pause_reading()
         self._wake()

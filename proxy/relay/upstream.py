@@ -17,6 +17,7 @@ import httpx
 
 from proxy.errors import UpstreamError, UpstreamInvalidError, UpstreamTimeoutError
 from proxy.policy.routing import CompiledRoute
+from proxy.relay.answers import InvalidAnswerError
 from proxy.relay.backends import Backend, Backends, Group
 from proxy.relay.bodies import BytesBody, DeadlineBody, StreamedBody, read_ahead
 from proxy.relay.direct import DirectTransport, find_length
@@ -221,6 +222,8 @@ def translate_error(error: httpx.TransportError, broken: type[UpstreamError]) ->
         return UpstreamTimeoutError("the backend did not accept a connection in time")
     if isinstance(error, httpx.TimeoutException):
         return UpstreamTimeoutError("the backend did not answer in time")
+    if isinstance(error, InvalidAnswerError):
+        return UpstreamInvalidError("the backend did not speak HTTP")
     if isinstance(error, httpx.ProxyError):
         return UpstreamError("the egress proxy refused the connection", hint="look at proxy.egress_proxy")
     if isinstance(error, httpx.ConnectError):
