@@ -37,6 +37,7 @@ class Gate:
     route_id: str
     clients: list[RawClient] = field(default_factory=list)
     secrets: list[str] = field(default_factory=list)
+    prefix: str = ""  # of the gateway's own pages
     _numbers: Iterator[int] = field(default_factory=count)
 
     @property
@@ -111,7 +112,9 @@ class Gate:
 
     def metric(self, name: str) -> float:
         """Return the value of a metric without labels."""
-        with urllib.request.urlopen(f"{self.running.url}/metrics", timeout=BOUND_SECONDS) as page:
+        with urllib.request.urlopen(
+            f"{self.running.url}{self.prefix}/metrics", timeout=BOUND_SECONDS
+        ) as page:
             lines = page.read().decode().splitlines()
         return next(float(line.split()[-1]) for line in lines if line.partition(" ")[0] == name)
 
@@ -143,7 +146,7 @@ def wait_for(read: Callable[[], T], is_so: Callable[[T], bool]) -> T:
     """Return what is read, once a condition holds for it; fails after a bound."""
     deadline = time.monotonic() + BOUND_SECONDS
     while not is_so(value := read()):
-        assert time.monotonic() < deadline, value
+        assert time.monotonic() < deadline, str(value)[:500]
         time.sleep(_POLL_SECONDS)
     return value
 

@@ -33,11 +33,14 @@ def count_threads(pid: int) -> int:
 
 def count_files(pid: int) -> int:
     """Return how many files and sockets a family of processes has open."""
-    count = 0
-    for each in family(pid):
-        with suppress(OSError):
-            count += len(os.listdir(f"/proc/{each}/fd"))
-    return count
+    return sum(map(count_own_files, family(pid)))
+
+
+def count_own_files(pid: int) -> int:
+    """Return how many files and sockets one process has open."""
+    with suppress(OSError):
+        return len(os.listdir(f"/proc/{pid}/fd"))
+    return 0
 
 
 def _read_status(pid: int, name: str) -> int:

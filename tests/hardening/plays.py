@@ -16,7 +16,8 @@ async def answer_plainly(arrival: Arrival) -> None:
     """Answer with the target that was asked for, so that an answer can be told from any other."""
     await arrival.read_body()
     await arrival.link.send(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % len(arrival.target))
-    await arrival.link.send(arrival.target)
+    if arrival.method != b"HEAD":
+        await arrival.link.send(arrival.target)
 
 
 async def hold(arrival: Arrival) -> None:

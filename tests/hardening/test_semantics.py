@@ -149,6 +149,16 @@ def test_headers_keep_their_order_and_are_not_joined(gate: Gate) -> None:
     ]
 
 
+def test_white_space_around_a_value_is_no_part_of_it(gate: Gate) -> None:
+    """RFC 9112 section 5.1."""
+    path = gate.new_path()
+    lines = ("host: \t gate.test\t ", f"x-api-key:{gate.key} \t", "x-a:  1 2 ", "content-length: 4 ")
+    request = "\r\n".join((f"POST {path} HTTP/1.1", *lines, "", "body"))
+    assert gate.ask(request.encode()).status == 200
+    assert gate.seen_of(path).values(b"x-a") == [b"1 2"]
+    assert gate.seen_of(path).values(b"x-forwarded-host") == [b"gate.test"]
+
+
 def test_headers_of_an_answer_keep_their_order_and_are_not_joined(gate: Gate) -> None:
     headers = [
         (b"set-cookie", b"a=1; Path=/; Expires=Wed, 21 Oct 2026 07:28:00 GMT"),
