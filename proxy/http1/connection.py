@@ -68,6 +68,11 @@ class ClientConnection(asyncio.Protocol):
         self._has_unserved = False  # the client has sent requests that it will get no answer to
         self._refusal: Fault | None = None  # to be sent behind the responses that are still to come
 
+    @property
+    def is_ending(self) -> bool:
+        """Tell whether the response that goes now is the last one."""
+        return self.is_closing or self._server.is_stopping
+
     # What the event loop tells it.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -75,7 +80,8 @@ class ClientConnection(asyncio.Protocol):
         self._peer = _address(transport.get_extra_info("peername"))
         self._local = _address(transport.get_extra_info("sockname"))
         if self._server.admit(self):
-            self._expect_input(self._timeout_seconds)
+            # One that was accepted in the moment in which the server stops has its first request served.
+            self._expect_input(LINGER_SECONDS if self._server.is_stopping else self._timeout_seconds)
         else:
             self.write(build_refusal(503))
             self._close()
@@ -208,7 +214,7 @@ class ClientConnection(asyncio.Protocol):
             self._serving = None
             if self._refusal is not None:
                 self._refuse(self._refusal)
-            elif self.is_closing:
+            elif self.is_ending:
                 self._close_after(request)
             else:
                 self._expect_next(request)

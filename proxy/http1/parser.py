@@ -141,6 +141,8 @@ class RequestParser:
         method = parser.get_method().decode("ascii", "replace")
         if version not in _VERSIONS:
             self._fault = BAD_VERSION
+        elif version == "1.0" and any(name == b"transfer-encoding" for name, _ in self._headers):
+            self._fault = BAD_FRAMING  # RFC 9112 section 6.1: whoever is in between may not know the coding
         elif len(self._url) > LINE_BYTES_MAX:
             self._fault = LONG_LINE
         elif self._has_bad_expectation:

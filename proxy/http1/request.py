@@ -154,7 +154,7 @@ class ServedRequest:
             framing = _CHUNKED if self._is_chunked else b""
         # Nothing tells a client of HTTP/1.0 where such a body ends but the end of the connection.
         ends_connection = length is None and not self._is_bodiless and not self._is_chunked
-        if ends_connection or self._connection.is_closing or not (self.is_read or self._is_short()):
+        if ends_connection or self._connection.is_ending or not (self.is_read or self._is_short()):
             self.is_kept_alive = False
         if not self.is_kept_alive:
             framing += _CLOSE

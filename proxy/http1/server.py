@@ -78,7 +78,7 @@ class HttpServer:
 
     def admit(self, connection: ClientConnection) -> bool:
         """Register a connection, unless there are too many."""
-        if len(self._connections) >= self.limits.connections_max or self.is_stopping:
+        if len(self._connections) >= self.limits.connections_max:
             self.count_refusal("overloaded")
             return False
         self._connections.add(connection)
