@@ -208,7 +208,7 @@ def test_what_is_no_request_is_refused_behind_the_answers_to_those_before_it(ser
 
 
 @pytest.mark.parametrize("failing", ["raises", "returns", "exits"])
-@pytest.mark.parametrize("upload", [b"", b"x" * 3_000_000], ids=["bare", "uploading"])
+@pytest.mark.parametrize("upload", [b"", b"x" * 20_000_000], ids=["bare", "uploading"])
 def test_an_application_that_does_not_answer_costs_a_500(
     serve: Serve, log: LogLines, failing: str, upload: bytes
 ) -> None:

@@ -12,7 +12,6 @@ from proxy.http1.faults import Fault
 from proxy.http1.limits import HEADER_BYTES_MAX, HEADERS_MAX, LINE_BYTES_MAX, UNPARSED_BYTES_MAX
 from proxy.http1.parser import Head, RequestParser
 
-READ_BYTES_MAX = 256 * 1024  # what an event loop reads at once
 UPGRADE = b"Connection: upgrade\r\nUpgrade: h2c\r\n"
 CHUNKED = b"Transfer-Encoding: chunked\r\n\r\n"
 
@@ -168,8 +167,7 @@ def test_a_transfer_coding_that_is_none_is_a_broken_body_with_an_offer_and_witho
 
 
 def test_nothing_is_told_behind_a_request_that_is_the_last() -> None:
-    recorder = parse(request(b"GET /1 HTTP/1.1", b"Connection: close"), request(), request())
-    assert heads(recorder) == [("GET", b"/1")]
+    assert len(heads(parse(request(b"GET /1 HTTP/1.1", b"Connection: close"), request(), request()))) == 1
 
 
 def test_a_mistake_of_the_sink_is_raised_and_not_held_against_the_client() -> None:
@@ -217,7 +215,7 @@ def test_a_head_that_does_not_end_is_refused(start: bytes, piece: bytes, status:
     parser = RequestParser(recorder)
     parser.feed(start)
     fed = 0
-    while not parser.is_deaf and fed < UNPARSED_BYTES_MAX + 3 * READ_BYTES_MAX:
+    while not parser.is_deaf and fed < UNPARSED_BYTES_MAX + 1_000_000:
         parser.feed(piece * at_once)
         fed += len(piece) * at_once
     assert recorder.fault == (status, "too_large")
