@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from proxy.errors import InvalidInputError
 from proxy.policy.headers import HOP_BY_HOP
@@ -99,6 +100,14 @@ def _check_references(name: str, value: str) -> str:
 def mask_headers(headers: Mapping[str, str]) -> dict[str, str]:
     """Return a route's added headers as they may be shown: references as written, literals masked."""
     return {name: mask_value(value) for name, value in headers.items()}
+
+
+def mask_body_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a route's body fields as they may be shown: a text in one named as a credential is masked."""
+    return {
+        name: mask_value(value) if isinstance(value, str) and _CREDENTIAL_NAME.search(name) else value
+        for name, value in fields.items()
+    }
 
 
 def mask_value(value: str) -> str:

@@ -33,6 +33,9 @@ class FastGateGroup(LazyGroup):
             f"{_HOME}.quickstart:quickstart", "Try it: backend, route, key and gateway."
         ),
         "serve": CommandPlace(f"{_HOME}.serve:serve", "Run the gateway."),
+        "status": CommandPlace(f"{_HOME}.running:status", "Show the gateway that this configuration runs."),
+        "reload": CommandPlace(f"{_HOME}.running:reload", "Have it read its configuration anew."),
+        "stop": CommandPlace(f"{_HOME}.running:stop", "Have it finish its requests and end."),
         "keys": CommandPlace(f"{_HOME}.keys:app", "API keys: who may use the gateway."),
         "routes": CommandPlace(f"{_HOME}.routes:app", "Routes: which requests go to which backend."),
         "logs": CommandPlace(f"{_HOME}.logs:app", "The audit trail: every request, past and present."),

@@ -7,8 +7,10 @@ when it ends.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
@@ -17,16 +19,24 @@ from quart import Quart
 from proxy.audit.exchange import AuditTrail, build_audit_policy
 from proxy.audit.journal import JournalWriter
 from proxy.clock import now_us
+from proxy.errors import FastGateError
 from proxy.ids import new_ulid
 from proxy.pages import add_pages
+from proxy.policy.cors import CorsPolicy
+from proxy.policy.forwarded import build_trusted_proxies
 from proxy.relay.asgi import ASGIApp
 from proxy.relay.bounds import build_bounds
-from proxy.relay.counters import Counters
+from proxy.relay.counters import metrics_directory, open_counters
 from proxy.relay.gateway import Gateway
+from proxy.relay.intake import Intake
+from proxy.relay.limits import LimitTable
 from proxy.relay.snapshot import SnapshotSource
-from proxy.relay.upstream import Upstream, build_transport
-from proxy.settings import Settings, database_path
+from proxy.relay.system import SystemPages
+from proxy.relay.upstream import build_upstream
+from proxy.settings import RateLimitingSettings, Settings, database_path
 from proxy.store.database import open_database
+
+PUBLISH_SECONDS = 1.0  # the age that another worker's gauges may have
 
 
 class Worker:
@@ -34,7 +44,8 @@ class Worker:
 
     def __init__(self, settings: Settings, number: int = 1) -> None:
         self.settings = settings
-        self.counters = Counters()
+        writer_id = f"worker-{number}-{new_ulid(now_us())}"
+        self.counters = open_counters(metrics_directory(settings), writer_id)
         self.started = time.monotonic()
         self.snapshots = SnapshotSource(
             lambda: open_database(database_path(settings), create=False),
@@ -42,44 +53,87 @@ class Worker:
             environ=os.environ,
             folder=settings.source.parent if settings.source else Path.cwd(),
         )
-        self.journal = self._open_journal(number) if settings.audit.enabled else None
+        self.journal = JournalWriter(settings.audit.directory, writer_id) if settings.audit.enabled else None
         self.trail = AuditTrail(self.journal, build_audit_policy(settings.audit))
-        self.upstream = Upstream(build_transport(), settings.proxy.connect_timeout)
+        self.upstream = build_upstream(settings.proxy)
+        self.limits = _build_limits(settings.rate_limiting) if settings.rate_limiting.enabled else None
+        self.publishing: asyncio.Task[None] | None = None
 
-    def _open_journal(self, number: int) -> JournalWriter:
-        return JournalWriter(self.settings.audit.directory, f"worker-{number}-{new_ulid(now_us())}")
+    def publish(self) -> None:
+        """Put what is counted elsewhere beside what other workers can read."""
+        self.counters.publish(revision=self.snapshots.current.revision, events_lost=self.trail.events_lost)
+
+    async def keep_publishing(self) -> None:
+        """Publish until cancelled."""
+        while True:
+            self.publish()
+            await asyncio.sleep(PUBLISH_SECONDS)
 
     async def close(self) -> None:
         """Give back everything, in the order in which it is needed least."""
+        if self.publishing is not None:
+            self.publishing.cancel()
         await self.upstream.close()
         self.snapshots.stop()
+        if self.limits is not None:
+            self.limits.close()
         if self.journal is not None:
             self.journal.close()
+        self.counters.close()
 
 
-def create_app(settings: Settings) -> Quart:
-    """Return the application that serves this configuration."""
+# Called when a worker has opened what it owns, or with the error for which it could not.
+OnOpen = Callable[[FastGateError | None], object]
+
+
+def _build_limits(settings: RateLimitingSettings) -> LimitTable:
+    return LimitTable(
+        settings.file,
+        rate_default=settings.default_requests_per_minute,
+        burst_default=settings.default_burst,
+    )
+
+
+def build_gateway(worker: Worker, system: SystemPages) -> Gateway:
+    """Return the hot path of a worker."""
+    settings = worker.settings
+    bounds, trusted = build_bounds(settings.proxy), build_trusted_proxies(settings.security.trusted_proxies)
+    return Gateway(
+        system=system,
+        intake=Intake(worker.snapshots, worker.counters, bounds, worker.limits, trusted),
+        upstream=worker.upstream,
+        trail=worker.trail,
+        counters=worker.counters,
+        bounds=bounds,
+        cors=CorsPolicy.build(settings.cors),
+    )
+
+
+def create_app(
+    settings: Settings, worker: Worker | None = None, *, on_open: OnOpen = lambda _error: None
+) -> Quart:
+    """Return the application that serves this configuration, by a worker that is its own unless given."""
     app = Quart(__name__, static_folder=None)
     # Streams last longer than Quart's default minute, and its error pages could show a frame's locals.
     app.config.update(RESPONSE_TIMEOUT=None, PROPAGATE_EXCEPTIONS=True)
     app.json.sort_keys = False  # type: ignore[attr-defined]
-    worker = Worker(settings)
+    worker = worker or Worker(settings)
     prefix = settings.app.system_prefix
     paths = frozenset(f"{prefix}{path}".encode() for path in ("/", "/health", "/metrics"))
     add_pages(app, worker, prefix)
-    app.asgi_app = Gateway(  # type: ignore[method-assign, assignment]
-        system=cast("ASGIApp", app.asgi_app),
-        system_paths=paths,
-        snapshots=worker.snapshots,
-        upstream=worker.upstream,
-        trail=worker.trail,
-        counters=worker.counters,
-        bounds=build_bounds(settings.proxy),
+    app.asgi_app = build_gateway(  # type: ignore[method-assign, assignment]
+        worker, SystemPages(cast("ASGIApp", app.asgi_app), paths)
     )
 
     @app.before_serving
     async def open_worker() -> None:
-        worker.snapshots.start()
+        try:
+            worker.snapshots.start()
+        except FastGateError as error:
+            on_open(error)  # a server passes its text on, but not what it is
+            raise
+        worker.publishing = asyncio.create_task(worker.keep_publishing())
+        on_open(None)
 
     @app.after_serving
     async def close_worker() -> None:

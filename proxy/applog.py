@@ -15,11 +15,12 @@ from proxy.clock import format_time
 
 
 class TextFormatter(logging.Formatter):
-    """One line: time, level, message; a traceback follows on lines of its own."""
+    """One line: time, level, process, message; a traceback follows on lines of its own."""
 
-    def __init__(self, zone: tzinfo) -> None:
-        super().__init__("%(asctime)s %(levelname)-7s %(message)s")
+    def __init__(self, zone: tzinfo, process: str = "") -> None:
+        super().__init__(" ".join(filter(None, ("%(asctime)s %(levelname)-7s", process, "%(message)s"))))
         self._zone = zone
+        self._process = process
 
     def formatTime(self, record: logging.LogRecord, _datefmt: str | None = None) -> str:  # noqa: N802
         return format_time(datetime.fromtimestamp(record.created, self._zone), self._zone)
@@ -30,16 +31,22 @@ class JsonFormatter(TextFormatter):
 
     def format(self, record: logging.LogRecord) -> str:
         line = {"time": self.formatTime(record), "level": record.levelname, "logger": record.name}
+        if self._process:
+            line["process"] = self._process
         line["message"] = record.getMessage()
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
         return msgspec.json.encode(line).decode()
 
 
-def configure_logging(level: str, style: str, zone: tzinfo) -> None:
-    """Send every log line of this process to standard error; `style` is text or json."""
+def configure_logging(level: str, style: str, zone: tzinfo, *, process: str = "") -> None:
+    """Send every log line of this process to standard error; `style` is text or json.
+
+    `process` tells the processes of one gateway apart, which share that stream: "worker-1", "recorder".
+    """
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonFormatter(zone) if style == "json" else TextFormatter(zone))
+    formatter = JsonFormatter if style == "json" else TextFormatter
+    handler.setFormatter(formatter(zone, process))
     logging.basicConfig(level=level, handlers=[handler], force=True)
     # They tell of every address, request and read; what they find wrong is worth telling.
     quiet = max(logging.WARNING, logging.getLogger().level)

@@ -69,6 +69,13 @@ class ConflictError(FastGateError):
     code = "conflict"
 
 
+class NotRunningError(FastGateError):
+    """No gateway runs that could be asked or told something."""
+
+    status = 503
+    code = "not_running"
+
+
 class DatabaseError(FastGateError):
     """The database cannot be reached, read or trusted; it has been left as it was."""
 

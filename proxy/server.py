@@ -1,4 +1,4 @@
-"""Serving: the listening socket, Hypercorn, signals, and the recorder's process beside it.
+"""Serving in one process: the listening socket, Hypercorn, and signals.
 
 The only place that knows Hypercorn.
 """
@@ -11,7 +11,7 @@ import logging
 import signal
 import socket
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,11 +19,9 @@ import uvloop
 from hypercorn.asyncio import serve
 from hypercorn.config import Config
 
-from proxy.app import create_app
-from proxy.audit.process import RecorderProcess
 from proxy.errors import ConflictError, InvalidInputError
 from proxy.http1.limits import ServerLimits
-from proxy.http1.server import HttpServer
+from proxy.http1.server import HttpServer, Observer
 from proxy.settings import Settings
 
 BACKLOG = 2048
@@ -38,6 +36,7 @@ class Site:
     app: Any
     listener: socket.socket
     limits: ServerLimits = field(default_factory=ServerLimits)
+    observer: Observer | None = None
 
 
 def bind_listener(host: str, port: int) -> socket.socket:
@@ -73,21 +72,6 @@ def _translate_bind_error(error: OSError, host: str, port: int) -> Exception:
     return InvalidInputError(
         f"cannot listen on {host}:{port}: {error.strerror or error}", hint="check app.host"
     )
-
-
-def run_gateway(
-    settings: Settings, listener: socket.socket, *, on_ready: OnReady, beside: Sequence[Site] = ()
-) -> None:
-    """Serve a configuration, and other sites `beside` it, as `run_sites` does; its database has to exist.
-
-    Raises `ConflictError` if another gateway runs on the same journal.
-    """
-    with RecorderProcess(settings) if settings.audit.enabled else nullcontext():
-        run_sites(
-            [*beside, Site(create_app(settings), listener, read_limits(settings))],
-            settings.proxy.shutdown_grace,
-            on_ready=on_ready,
-        )
 
 
 def read_limits(settings: Settings) -> ServerLimits:
@@ -130,7 +114,7 @@ async def serve_site(site: Site, grace_seconds: float, stopping: asyncio.Event) 
     """Have Hypercorn run the application's life, and serve connections while it is up."""
 
     async def take_connections() -> None:
-        server = HttpServer(site.app, site.limits)
+        server = HttpServer(site.app, site.limits, site.observer)
         await server.start(site.listener, BACKLOG)
         try:
             await stopping.wait()

@@ -13,14 +13,16 @@ import pytest
 ROOT = Path(__file__).parents[1]
 # The rooms from the ground up: each imports from its own floor and those before it, never from one after it.
 FLOORS: tuple[tuple[str, ...], ...] = (
-    ("proxy", "proxy.errors", "proxy.clock", "proxy.ids"),
+    ("proxy", "proxy.errors", "proxy.clock", "proxy.ids", "proxy.interpreter", "proxy.readiness"),
     ("proxy.settings", "proxy.applog", "proxy.policy", "proxy.http1"),
     ("proxy.store",),
     ("proxy.audit",),
+    ("proxy.running", "proxy.worker_process"),
     ("proxy.relay", "proxy.mock"),
-    ("proxy.pages",),
+    ("proxy.metrics", "proxy.pages"),
     ("proxy.app",),
     ("proxy.server",),
+    ("proxy.supervisor", "proxy.worker"),
     ("fastgate_cli",),
 )
 # Libraries that have one home.
@@ -38,7 +40,7 @@ HOMES = {
     "ruamel": ("proxy.settings",),
     "typer": ("fastgate_cli",),
     "rich": ("fastgate_cli",),
-    "prometheus_client": ("proxy.pages",),
+    "prometheus_client": ("proxy.metrics",),
 }
 PURE_ROOM = "proxy.policy"
 IMPURE = {

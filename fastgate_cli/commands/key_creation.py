@@ -22,6 +22,7 @@ COLUMNS = (
     Column("status", style=style_status),
     Column("permissions", shown="wide", text=format_list, elastic=True),
     Column("rate_limit", "rpm", shown="wide", justify="right"),
+    Column("rate_burst", "burst", shown="wide", justify="right"),
     Column("created_at", "created", shown="wide", text=format_minute, style=style_quiet),
     Column("expires_at", "expires", text=format_day),
     Column("is_active", shown="data"),
@@ -62,6 +63,16 @@ def create_key(
             help="Requests per minute; 0 is no limit.",
         ),
     ] = None,
+    rate_burst: Annotated[
+        int | None,
+        typer.Option(
+            "--burst",
+            metavar="N",
+            min=0,
+            max=_RATE_LIMIT_MAX,
+            help="Requests an idle key may send at once; 0 is a minute's allowance.",
+        ),
+    ] = None,
     expires: Annotated[
         str | None,
         typer.Option(
@@ -81,6 +92,7 @@ def create_key(
     Examples:
       fastgate keys create
       fastgate keys create --source mobile-app --permission '/v1/*' --expires 90d
+      fastgate keys create --source batch --rate-limit 600 --burst 20
       KEY=$(fastgate keys create --source ci)
     """
     from proxy.store.keys import create_key
@@ -97,6 +109,7 @@ def create_key(
             source=source,
             permissions=tuple(permission or ()),
             rate_limit=rate_limit,
+            rate_burst=rate_burst,
             expires_at=expires_at,
             value=value,
             now=invocation.now,

@@ -175,7 +175,8 @@ def _try_out(trial: Trial, stop: Callable[[], object]) -> list[Report]:
 
 
 def _serve(trial: Trial, sites: list[Site], on_ready: Callable[[Callable[[], object]], None]) -> None:
-    from proxy.server import run_gateway, run_sites
+    from proxy.server import run_sites
+    from proxy.worker import run_gateway
 
     settings = trial.invocation.settings
     if trial.gateway_listener is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,6 +13,7 @@ from fastgate_cli.context import Invocation, invocation_of
 from fastgate_cli.output import print_note
 
 if TYPE_CHECKING:
+    from proxy.settings import Settings
     from proxy.store.database import Database
 
 HostOption = Annotated[
@@ -22,30 +23,50 @@ PortOption = Annotated[
     int | None,
     typer.Option("--port", min=0, max=65535, metavar="P", help="Listen on this port; 0 is a free one."),
 ]
+WorkersOption = Annotated[
+    int | None,
+    typer.Option("--workers", min=1, max=64, metavar="N", help="Serve with N processes, not app.workers."),
+]
 
 
-def serve(ctx: typer.Context, host: HostOption = None, port: PortOption = None) -> None:
+def serve(
+    ctx: typer.Context, host: HostOption = None, port: PortOption = None, workers: WorkersOption = None
+) -> None:
     """Run the gateway. Ctrl-C or SIGTERM lets requests in flight finish; a second one ends them.
 
-    Keys and routes that are changed meanwhile count within a second.
+    Keys and routes that are changed meanwhile count within a second. SIGHUP, or 'fastgate reload', reads the
+    configuration anew.
 
     Examples:
       fastgate serve
-      fastgate serve --host 0.0.0.0 --port 9000
+      fastgate serve --host 0.0.0.0 --port 9000 --workers 4
       fastgate -c /etc/fastgate/fastgate.yaml serve
     """
     from proxy.applog import configure_logging
-    from proxy.server import bind_listener, run_gateway
+    from proxy.readiness import Readiness
+    from proxy.server import bind_listener
+    from proxy.supervisor import Outside, supervise
 
     invocation = invocation_of(ctx)
-    settings = override_address(invocation, host, port).settings
+    settings = override_address(invocation, host, port, workers).settings
     listener = bind_listener(settings.app.host, settings.app.port)
     with invocation.writing() as database:  # created and brought up to date before anyone is let in
         missing = list_missing(database, invocation.now)
-    configure_logging(settings.logging.level, settings.logging.format, settings.app.timezone)
+    log = settings.logging
+    configure_logging(log.level, log.format, settings.app.timezone, process="supervisor")
     url = describe_address(*listener.getsockname()[:2])
-    notes = [f"FastGate listens on {url}", *missing]
-    run_gateway(settings, listener, on_ready=lambda _stop: print_note_lines(notes))
+
+    def read_settings() -> Settings:
+        again = Invocation(invocation.config_file, invocation.environ)
+        return override_address(again, host, port, workers).settings
+
+    outside = Outside(
+        address=url,
+        read_settings=read_settings,
+        on_ready=lambda: print_note_lines([f"FastGate listens on {url}", *missing]),
+        readiness=Readiness(invocation.environ.get("NOTIFY_SOCKET", "")),
+    )
+    supervise(settings, listener, outside)
 
 
 def print_note_lines(lines: Sequence[str]) -> None:
@@ -67,10 +88,13 @@ def list_missing(database: Database, now: datetime) -> list[str]:
     return missing
 
 
-def override_address(invocation: Invocation, host: str | None, port: int | None) -> Invocation:
-    """Put `--host` and `--port` over what the configuration says."""
-    app = invocation.settings.app
-    app = replace(app, host=app.host if host is None else host, port=app.port if port is None else port)
+def override_address(
+    invocation: Invocation, host: str | None, port: int | None, workers: int | None = None
+) -> Invocation:
+    """Put `--host`, `--port` and `--workers` over what the configuration says."""
+    given = {"host": host, "port": port, "workers": workers}
+    chosen: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    app = replace(invocation.settings.app, **chosen)
     invocation.settings = replace(invocation.settings, app=app)
     return invocation
 

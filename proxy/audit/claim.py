@@ -7,6 +7,7 @@ Two files in the journal's folder say so: `lock`, held under `flock` by the one 
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import time
 from pathlib import Path
@@ -16,12 +17,15 @@ from proxy.errors import ConflictError, FastGateError
 
 _CLAIM = "lock"
 _RECORDED = "recorded"
+_POLL_SECONDS = 0.05
+_log = logging.getLogger(__name__)
 
 
-def claim_journal(directory: Path) -> int:
+def claim_journal(directory: Path, wait_seconds: float = 0.0) -> int:
     """Become the one recorder of a journal; return the open file whose closing gives it up.
 
-    Raises `ConflictError` if another process is it, `JournalError` if there can be no journal there.
+    Raises `ConflictError` if another process is it, and still is after `wait_seconds`, `JournalError` if
+    there can be no journal there.
     """
     try:
         make_journal_directory(directory)
@@ -29,12 +33,27 @@ def claim_journal(directory: Path) -> int:
     except OSError as error:
         raise translate_error(error) from error
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _lock(file, wait_seconds, directory)
         os.utime(file)
     except OSError as error:
         os.close(file)
         raise _translate_claim(error, directory) from error
     return file
+
+
+def _lock(file: int, wait_seconds: float, directory: Path) -> None:
+    deadline = time.monotonic() + wait_seconds
+    is_told = False
+    while True:
+        try:
+            return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                raise
+        if not is_told:
+            _log.warning("waiting for an earlier gateway to finish the journal in %s", directory)
+            is_told = True
+        time.sleep(_POLL_SECONDS)
 
 
 def _translate_claim(error: OSError, directory: Path) -> FastGateError:

@@ -105,9 +105,7 @@ class Exchange:
     __slots__ = (
         "_began_us",
         "_begun",
-        "_first_byte_us",
         "_head",
-        "_is_stream",
         "_request_tap",
         "_response_headers",
         "_response_tap",
@@ -116,9 +114,13 @@ class Exchange:
         "answered",
         "chunks",
         "ended",
+        "first_byte_us",
         "gateway_us",
+        "ip_address",
+        "is_stream",
         "request_size",
         "response_size",
+        "route_id",
         "status",
         "ulid",
     )
@@ -132,13 +134,15 @@ class Exchange:
         self.gateway_us = 0
         self.answered = False  # the head of a response has gone to the client
         self.ended = False
+        self.ip_address = head.peer  # or, behind a proxy that is trusted, of the client that it names
+        self.route_id: str | None = None  # of the route that serves it
+        self.first_byte_us: int | None = None
+        self.is_stream = False
         self._trail = trail
         self._head = head
         self._began_us = began_us
         self._begun = False
         self._started_ns = trail.monotonic_ns()
-        self._first_byte_us: int | None = None
-        self._is_stream = False
         self._response_headers: HeaderPairs | None = None
         self._request_tap = bytearray()
         self._response_tap = bytearray()
@@ -152,10 +156,15 @@ class Exchange:
         """Return microseconds since the request came, by the monotonic clock."""
         return (self._trail.monotonic_ns() - self._started_ns) // 1000
 
-    def begin(self, decision: Decision) -> None:
-        """Write `Begin`; only after this may a byte go upstream. Raises `JournalError` if it must not."""
+    def begin(self, decision: Decision, origin: str | None = None) -> None:
+        """Write `Begin`; only after this may a byte go upstream. Raises `JournalError` if it must not.
+
+        `origin` is the backend that is asked first, if it is not the route's own.
+        """
+        if isinstance(decision, Forward):
+            self.route_id = decision.compiled.route.route_id
         try:
-            self._trail.write(self._build_begin(decision), required=True)
+            self._trail.write(self._build_begin(decision, origin), required=True)
         except JournalError:
             self._trail.return_sequence()
             raise
@@ -182,32 +191,32 @@ class Exchange:
         self._response_headers = headers
         for name, value in headers:
             if name == b"content-type":
-                self._is_stream = value.lower().startswith(_STREAM_TYPES)
+                self.is_stream = value.lower().startswith(_STREAM_TYPES)
 
     def take_response_bytes(self, data: bytes) -> None:
         """Count, and keep a bounded copy of, body bytes on their way to the client."""
-        if self._first_byte_us is None:
-            self._first_byte_us = self.elapsed_us()
-            if self._is_stream:
+        if self.first_byte_us is None:
+            self.first_byte_us = self.elapsed_us()
+            if self.is_stream:
                 # A plain response ends a moment later, and `End` says when its first byte came.
-                self._trail.write(FirstByte(self.ulid, self._began_us, self._first_byte_us))
+                self._trail.write(FirstByte(self.ulid, self._began_us, self.first_byte_us))
         self.chunks += 1
         self.response_size += len(data)
         room = self._trail.policy.body_bytes_max - len(self._response_tap)
         if room > 0:
             self._response_tap += data[:room]
 
-    def end(self, error: str | None = None) -> None:
+    def end(self, error: str | None = None, decision: Decision | None = None) -> None:
         """Write `End`, the first time it is called; later calls change nothing.
 
         A request that failed before it was decided on has no `Begin` yet, and gets one now.
         """
         if not self.ended:
             self.ended = True
-            begin = () if self._begun else (self._build_begin(None),)
+            begin = () if self._begun else (self._build_begin(decision),)
             self._trail.write(*begin, self._build_end(error))
 
-    def _build_begin(self, decision: Decision | None) -> Begin:
+    def _build_begin(self, decision: Decision | None, origin: str | None = None) -> Begin:
         head, policy = self._head, self._trail.policy
         forward = decision if isinstance(decision, Forward) else None
         key = decision.key if decision else None
@@ -218,12 +227,12 @@ class Exchange:
             began_us=self._began_us,
             method=head.method[:10],
             path=_text(head.path),
-            ip_address=head.peer,
+            ip_address=self.ip_address,
             user_agent=None if user_agent is None else _text(user_agent),
             key_id=key.key_id if key else None,
             source_path=key.source_path if key else None,
             route_id=forward.compiled.route.route_id if forward else None,
-            target_url=_target_url(forward) if forward else None,
+            target_url=_target_url(forward, origin) if forward else None,
             headers=redact_headers(head.headers, policy.redacted) if policy.include_headers else None,
         )
 
@@ -235,12 +244,12 @@ class Exchange:
             after_us=self.elapsed_us(),
             status=self.status,
             error=error,
-            first_byte_after_us=self._first_byte_us,
+            first_byte_after_us=self.first_byte_us,
             gateway_us=self.gateway_us,
             request_size=self.request_size,
             response_size=self.response_size,
-            is_stream=self._is_stream,
-            chunks=self.chunks if self._is_stream else 0,
+            is_stream=self.is_stream,
+            chunks=self.chunks if self.is_stream else 0,
             headers=redact_headers(headers, policy.redacted) if headers and policy.include_headers else None,
             request_body=bytes(self._request_tap) if policy.body_bytes_max else None,
             response_body=bytes(self._response_tap) if policy.body_bytes_max else None,
@@ -251,7 +260,7 @@ def _text(raw: bytes) -> str:
     return raw[:TEXT_MAX].decode("latin-1")
 
 
-def _target_url(forward: Forward) -> str:
+def _target_url(forward: Forward, origin: str | None) -> str:
     path, question, query = forward.target.partition(b"?")
     target = path + question + redact_query(query) if query else path
-    return (forward.compiled.origin + _text(target))[:TEXT_MAX]
+    return ((origin or forward.compiled.origin) + _text(target))[:TEXT_MAX]

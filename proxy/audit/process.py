@@ -20,11 +20,17 @@ from typing import Self
 
 from proxy.applog import configure_logging
 from proxy.audit.claim import claim_journal
+from proxy.audit.journal import stat_segments
 from proxy.audit.recorder import Recorder
+from proxy.interpreter import build_command, build_environ
 from proxy.settings import Settings, database_path
 from proxy.store.database import open_database
 
 RESTART_SECONDS = (0.1, 1.0, 5.0)
+# An orphan of a gateway that was killed holds the claim until it has recorded what is left.
+CLAIM_SECONDS_MAX = 10.0
+STOP_SECONDS_MAX = 30.0
+_KILL_SECONDS = 0.1
 _log = logging.getLogger(__name__)
 
 
@@ -32,11 +38,12 @@ class RecorderProcess:
     """Runs the recorder of a configuration, and runs it again should it die.
 
     It holds the claim on the journal, so that no two gateways ever record the same one. Raises
-    `ConflictError` if another has it.
+    `ConflictError` if another still has it after `CLAIM_SECONDS_MAX`.
     """
 
     def __init__(self, settings: Settings) -> None:
-        self._claim = claim_journal(settings.audit.directory)
+        self._directory = settings.audit.directory
+        self._claim = claim_journal(self._directory, CLAIM_SECONDS_MAX)
         self._arguments = json.dumps(
             {
                 "directory": str(settings.audit.directory),
@@ -47,6 +54,7 @@ class RecorderProcess:
             }
         )
         self._stopping = threading.Event()
+        self._is_given_up = False
         self._process = self._spawn()
         self._thread = threading.Thread(target=self._keep_running, name="recorder-watch", daemon=True)
         self._thread.start()
@@ -63,20 +71,27 @@ class RecorderProcess:
         return self._process.pid
 
     def stop(self) -> None:
-        """Let the recorder record what is left, and return when it has."""
+        """Let the recorder record what is left; return when it has, or after `STOP_SECONDS_MAX`.
+
+        What the database did not take by then waits in the journal, and the log says so.
+        """
         self._stopping.set()
         self._release()
-        self._thread.join()
+        self._thread.join(STOP_SECONDS_MAX)
+        self._is_given_up = self._thread.is_alive()
+        while self._thread.is_alive():
+            self._process.kill()
+            self._thread.join(_KILL_SECONDS)
         os.close(self._claim)
+        left = [status.st_size for status in stat_segments(self._directory) if status.st_size]
+        if left:
+            _log.warning("%d bytes in %d segments wait in the journal", sum(left), len(left))
 
     def _spawn(self) -> subprocess.Popen[bytes]:
-        # `-P`: a folder called proxy where the gateway was started is not this package. The recorder
-        # inherits the claim: as long as one lives, nobody else records this journal.
-        home = str(Path(__file__).parents[2])
-        path = os.pathsep.join(filter(None, (home, os.environ.get("PYTHONPATH"))))
+        # The recorder inherits the claim: as long as one lives, nobody else records this journal.
         return subprocess.Popen(  # noqa: S603
-            [sys.executable, "-P", "-m", __name__, self._arguments],
-            env={**os.environ, "PYTHONPATH": path},
+            build_command(__name__, self._arguments),
+            env=build_environ(os.environ),
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             pass_fds=[self._claim],
@@ -91,7 +106,7 @@ class RecorderProcess:
         deaths, is_last = 0, False
         while True:
             code = self._process.wait()
-            if self._stopping.is_set() and (code == 0 or is_last):
+            if self._stopping.is_set() and (code == 0 or is_last or self._is_given_up):
                 return
             _log.error("the recorder ended with %d; rows wait in the journal until it runs again", code)
             # One that dies while the gateway stops, or before, is run once more: for what is left.
@@ -124,7 +139,7 @@ def main() -> None:
     """Record until standard input ends."""
     arguments = json.loads(sys.argv[1])
     zone = timezone(timedelta(seconds=arguments["utc_offset_seconds"]))
-    configure_logging(arguments["level"], arguments["format"], zone)
+    configure_logging(arguments["level"], arguments["format"], zone, process="recorder")
     database = Path(arguments["database"])
     recorder = Recorder(
         Path(arguments["directory"]), lambda: open_database(database, create=False, durable=True)

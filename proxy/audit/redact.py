@@ -21,8 +21,9 @@ _SECRET_NAME = re.compile(rb"\Asig\Z|" + _WORDS, re.IGNORECASE)
 
 
 def header_names(names: Iterable[str]) -> frozenset[bytes]:
-    """Return header names as the hot path compares them: bytes in lower case."""
-    return frozenset(name.lower().encode() for name in names)
+    """Return header names as the hot path compares them: bytes in lower case, `-` also written as `_`."""
+    lower = {name.lower().encode() for name in names}
+    return frozenset(lower | {name.replace(b"-", b"_") for name in lower})
 
 
 def redact_headers(headers: HeaderPairs, names: frozenset[bytes]) -> list[tuple[bytes, bytes]]:

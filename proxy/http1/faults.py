@@ -16,5 +16,6 @@ class Fault(NamedTuple):
 BAD_HEAD = Fault(400, "bad_request", "the request is not well-formed HTTP/1.1")
 BAD_FRAMING = Fault(400, "bad_framing", "the length of the request is stated in no valid way")
 BAD_VERSION = Fault(505, "bad_request", "this server speaks HTTP/1.1")
+BAD_EXPECTATION = Fault(417, "bad_request", "the only expectation that is met is 100-continue")
 LONG_LINE = Fault(414, "too_large", "the request target is too long")
 LONG_HEADERS = Fault(431, "too_large", "the header fields are too many or too long")

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 LINE_BYTES_MAX = 16 * 1024
 HEADER_BYTES_MAX = 16 * 1024
 HEADERS_MAX = 100
-# What a head may have of bytes that no callback has counted yet: one header that does not end.
+# What a head may have of bytes that no callback has counted yet, one header that does not end, and what a
+# chunked body may have between two pieces: extensions and trailers, which nobody reads.
 UNPARSED_BYTES_MAX = LINE_BYTES_MAX + HEADER_BYTES_MAX
+# What a connection holds of bodies, of all its requests, before it stops reading.
 QUEUED_BODY_BYTES_MAX = 64 * 1024
 PIPELINED_REQUESTS_MAX = 32
 LINGER_SECONDS = 5.0

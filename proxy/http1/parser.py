@@ -2,7 +2,8 @@
 
 No socket and no task: `feed` takes bytes and calls a `Sink`. llhttp, which is behind httptools, refuses bad
 framing, bare line ends, folded lines and control characters by itself (RFC 9112 section 11); here are the
-bounds, the versions, and the offers to speak another protocol, which are passed over.
+bounds, the versions, and the offers to speak another protocol, which are passed over. What a sink raises is
+raised by `feed`: a fault of ours is none of the client's.
 
 The names `on_...` are httptools'.
 """
@@ -11,9 +12,17 @@ from __future__ import annotations
 
 from typing import NamedTuple, Protocol
 
-from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
+from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrade, HttpRequestParser
 
-from proxy.http1.faults import BAD_FRAMING, BAD_HEAD, BAD_VERSION, LONG_HEADERS, LONG_LINE, Fault
+from proxy.http1.faults import (
+    BAD_EXPECTATION,
+    BAD_FRAMING,
+    BAD_HEAD,
+    BAD_VERSION,
+    LONG_HEADERS,
+    LONG_LINE,
+    Fault,
+)
 from proxy.http1.heads import recover_request_line
 from proxy.http1.limits import HEADER_BYTES_MAX, HEADERS_MAX, LINE_BYTES_MAX, UNPARSED_BYTES_MAX
 
@@ -49,7 +58,7 @@ class Sink(Protocol):
         """A request cannot be served; of its head there is what could be read, if anything."""
 
     def take_broken_body(self) -> None:
-        """The body is not well-formed, and will not come to its end."""
+        """The body is not well-formed, or has too much beside it, and will not come to its end."""
 
 
 class RequestParser:
@@ -62,32 +71,47 @@ class RequestParser:
         self._parser = HttpRequestParser(self)
         self._is_in_body = False
         self._is_repeating = False
-        self._fed = b""
+        self._begun = b""  # what has come of a head from its first byte, as long as that is known
         self._url = b""
         self._headers: list[tuple[bytes, bytes]] = []
         self._head_bytes = 0
+        self._has_bad_expectation = False
         self._unparsed_bytes = 0
         self._fault: Fault | None = None
 
     def feed(self, data: bytes) -> None:
         """Take bytes as they came."""
-        if self.is_deaf:
-            return
-        self._fed = data
-        self._unparsed_bytes = self._unparsed_bytes + len(data) if self.is_in_head else len(data)
+        rest = data
+        while rest and not self.is_deaf:
+            rest = self._feed_until_offer(rest)
+
+    def _feed_until_offer(self, data: bytes) -> bytes:
+        """Parse up to an offer to upgrade, behind which another parser goes on; return what is left."""
+        rest = b""
+        self._unparsed_bytes += len(data)
+        if self.is_in_head:
+            self._begun += data if self._begun else b""
+        elif not self._is_in_body:
+            self._begun = data
         try:
             self._parser.feed_data(data)
         except HttpParserUpgrade as upgrade:
-            self._pass_over_upgrade(data[upgrade.args[0] :])
+            rest = data[upgrade.args[0] :]
+            self._pass_over_upgrade()
+        except HttpParserCallbackError:
+            raise
         except HttpParserError as error:
             self._give_up(str(error))
-        if self.is_in_head and not self.is_deaf:
-            self._check_head()
+        if self._unparsed_bytes > UNPARSED_BYTES_MAX or self.is_in_head:
+            self._check_bounds()
+        return rest
 
     def on_message_begin(self) -> None:
-        if not self._is_repeating:
+        if not self._is_repeating and not self.is_deaf:
             self.is_in_head = True
             self._url, self._headers, self._head_bytes = b"", [], 0
+            self._has_bad_expectation = False
+            self._unparsed_bytes = len(self._begun)
             self._sink.begin_head()
 
     def on_url(self, url: bytes) -> None:
@@ -101,12 +125,17 @@ class RequestParser:
         if self._head_bytes > HEADER_BYTES_MAX or len(self._headers) >= HEADERS_MAX:
             self._fault = LONG_HEADERS
         else:
-            self._headers.append((name.lower(), value))
+            name = name.lower()
+            # The white space behind a value is no part of it (RFC 9110 section 5.5).
+            self._headers.append((name, value.rstrip()))
+            if name == b"expect" and value.rstrip().lower() != b"100-continue":
+                self._has_bad_expectation = True
 
     def on_headers_complete(self) -> None:
         if self._is_repeating or self.is_deaf:
             return
         self.is_in_head = False
+        self._unparsed_bytes = 0
         parser = self._parser
         version = parser.get_http_version()
         method = parser.get_method().decode("ascii", "replace")
@@ -114,13 +143,17 @@ class RequestParser:
             self._fault = BAD_VERSION
         elif len(self._url) > LINE_BYTES_MAX:
             self._fault = LONG_LINE
+        elif self._has_bad_expectation:
+            self._fault = self._fault or BAD_EXPECTATION
         if self._fault is not None:
             self._refuse(method)
             return
+        self._begun = b""  # an idle connection holds nothing of what it has read
         self._is_in_body = True
         self._sink.take_head(Head(method, self._url, version, self._headers, parser.should_keep_alive()))
 
     def on_body(self, body: bytes) -> None:
+        self._unparsed_bytes = 0
         if not self.is_deaf:
             self._sink.take_body(body)
 
@@ -133,18 +166,17 @@ class RequestParser:
         # llhttp takes what follows an offer to upgrade for another protocol, even an announced body.
         return self._parser.should_upgrade() and any(map(_announces_body, self._headers))
 
-    def _pass_over_upgrade(self, rest: bytes) -> None:
+    def _pass_over_upgrade(self) -> None:
         """Go on in HTTP/1.1, as RFC 9110 section 7.8 allows, with a parser that has not seen the offer."""
-        if self.is_deaf:
-            return
         self._parser = HttpRequestParser(self)
-        if self._is_in_body:
-            framing = next(filter(_announces_body, self._headers))
+        if self._is_in_body and not self.is_deaf:
+            framing = b"".join(b"%b: %b\r\n" % pair for pair in self._headers if _announces_body(pair))
             self._is_repeating = True
-            self._parser.feed_data(b"POST / HTTP/1.1\r\n%b: %b\r\n\r\n" % framing)
+            try:
+                self._parser.feed_data(b"POST / HTTP/1.1\r\n%b\r\n" % framing)
+            except HttpParserError as error:
+                self._give_up(str(error))
             self._is_repeating = False
-        if rest:
-            self.feed(rest)
 
     def _give_up(self, error: str) -> None:
         if self._is_in_body:
@@ -157,20 +189,27 @@ class RequestParser:
         else:
             self.is_deaf = True  # bytes behind a request that said it was the last
 
-    def _check_head(self) -> None:
-        if len(self._url) > LINE_BYTES_MAX:
-            self._fault = LONG_LINE
-        elif self._unparsed_bytes > UNPARSED_BYTES_MAX:
-            self._fault = LONG_HEADERS if self._headers or b"\n" in self._fed else LONG_LINE
-        if self._fault is not None:
-            self._refuse()
+    def _check_bounds(self) -> None:
+        is_long = self._unparsed_bytes > UNPARSED_BYTES_MAX
+        if self.is_in_head:
+            if len(self._url) > LINE_BYTES_MAX:
+                self._fault = LONG_LINE
+            elif is_long:
+                self._fault = LONG_HEADERS if self._url else LONG_LINE
+            if self._fault is not None:
+                self._refuse()
+        elif self._is_in_body and is_long and not self.is_deaf:
+            self.is_deaf = True  # an extension of a chunk, or trailers, that do not end
+            self._sink.take_broken_body()
 
     def _refuse(self, method: str = "") -> None:
         self.is_deaf, self.is_in_head = True, False
-        line = recover_request_line(self._fed)
+        line = recover_request_line(self._begun)
         if line is None and self._url:
-            line = (method or self._parser.get_method().decode("ascii", "replace"), self._url)
-        head = Head(line[0], line[1][:LINE_BYTES_MAX], "1.1", self._headers, False) if line else None
+            method = method or self._parser.get_method().decode("ascii", "replace")
+            line = method, self._url[:LINE_BYTES_MAX]
+        self._begun = b""
+        head = Head(*line, "1.1", self._headers, False) if line else None
         assert self._fault is not None
         self._sink.take_fault(self._fault, head)
 

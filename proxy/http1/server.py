@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable
+from typing import Protocol
 
 from proxy.http1.connection import ClientConnection
 from proxy.http1.limits import ServerLimits
@@ -14,12 +15,22 @@ CANCEL_SECONDS = 5.0
 App = Callable[..., Awaitable[None]]
 
 
+class Observer(Protocol):
+    """Who is told of connections, and of what was refused before an application saw it."""
+
+    connections: int
+
+    def count_unserved(self, reason: str) -> None:
+        """Count a request or connection that was refused."""
+
+
 class HttpServer:
     """Serves one application on one socket. `refusals` counts requests that no application ever saw."""
 
-    def __init__(self, app: App, limits: ServerLimits) -> None:
+    def __init__(self, app: App, limits: ServerLimits, observer: Observer | None = None) -> None:
         self.app = app
         self.limits = limits
+        self._observer = observer
         self.loop = asyncio.get_running_loop()
         self.is_stopping = False
         self.refusals: dict[str, int] = {}  # by reason; a fixed set
@@ -71,17 +82,25 @@ class HttpServer:
             self.count_refusal("overloaded")
             return False
         self._connections.add(connection)
+        self._tell_connections()
         return True
 
     def release(self, connection: ClientConnection) -> None:
         """Forget a connection that has ended."""
         self._connections.discard(connection)
+        self._tell_connections()
         if not self._connections:
             self._emptied.set()
 
     def count_refusal(self, reason: str) -> None:
         """Count a request or connection that was refused before an application saw it."""
         self.refusals[reason] = self.refusals.get(reason, 0) + 1
+        if self._observer is not None:
+            self._observer.count_unserved(reason)
+
+    def _tell_connections(self) -> None:
+        if self._observer is not None:
+            self._observer.connections = len(self._connections)
 
     async def _wait_empty(self, seconds: float) -> None:
         self._emptied.clear()

@@ -19,12 +19,12 @@ _BAD_QUERY = re.compile(rb"[^!-~]")
 _ABSOLUTE_FORM = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]*://([^/]*)")
 _CONTENT_LENGTH_DIGITS_MAX = 19  # what a signed 64-bit integer can hold
 _HOST = re.compile(rb"(?:[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
-_METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
+METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
 
 
 def find_fault(head: RequestHead) -> tuple[str, str] | None:
     """Return None, or the reason (for the audit row) and the message (for the client) of a refusal."""
-    if head.method not in _METHODS:
+    if head.method not in METHODS:
         return "bad_request", "this method is not supported"
     if not head.path.startswith(b"/"):
         return _find_target_fault(head)
@@ -38,6 +38,11 @@ def find_fault(head: RequestHead) -> tuple[str, str] | None:
 def has_dot_segment(path: bytes) -> bool:
     """Tell whether a path names `.` or `..` as a segment, in any spelling that a backend may resolve."""
     return _DOT_SEGMENT.search(path) is not None
+
+
+def is_host(value: bytes) -> bool:
+    """Tell whether a value is a host with or without a port, and nothing besides (RFC 9110 section 7.2)."""
+    return _HOST.fullmatch(value) is not None
 
 
 def _find_target_fault(head: RequestHead) -> tuple[str, str]:

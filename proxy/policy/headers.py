@@ -14,6 +14,7 @@ from fnmatch import fnmatchcase
 
 from proxy.errors import InvalidInputError
 from proxy.policy.credentials import CREDENTIAL_HEADERS
+from proxy.policy.forwarded import Forwarded
 from proxy.policy.model import HeaderPairs, RequestHead, Route
 
 HOP_BY_HOP = frozenset(
@@ -29,7 +30,8 @@ HOP_BY_HOP = frozenset(
         b"upgrade",
     )
 )
-# Set anew for every request: a client's own are never believed.
+# Set anew for every request: a client's own are never believed. What a trusted proxy says comes in by
+# `Forwarded`, read before; `via` is appended to.
 _SET_BY_GATEWAY = frozenset(
     (
         b"content-length",
@@ -104,11 +106,12 @@ def _encode_pair(name: str, value: str) -> tuple[bytes, bytes]:
 
 
 def build_request_headers(
-    head: RequestHead, rules: HeaderRules, request_id: str
+    head: RequestHead, rules: HeaderRules, request_id: str, forwarded: Forwarded | None = None
 ) -> list[tuple[bytes, bytes]]:
     """Return the headers that go to the backend, without framing, in the client's order.
 
     A name with `_` is dropped where the same name with `-` is: to a CGI backend the two are one.
+    `forwarded` is what a trusted proxy said of the request, None for a peer of no name.
     """
     dropped = rules.dropped
     kept: list[tuple[bytes, bytes]] = [(b"host", rules.host)]
@@ -122,14 +125,19 @@ def build_request_headers(
             dropped = dropped | connection_tokens(pair[1])
         elif name == b"host":
             client_host = pair[1]
-        elif name == b"via":
+        elif name == b"via" and pair[1]:
             via += pair[1] + b", "
     if dropped is not rules.dropped:
         kept[1:] = [pair for pair in kept[1:] if pair[0] not in dropped]
+    chain, scheme = head.peer.encode(), head.scheme.encode()
+    if forwarded is not None:
+        chain = forwarded.chain
+        client_host = forwarded.host or client_host
+        scheme = forwarded.scheme or scheme
     own = (
-        (b"x-forwarded-for", head.peer.encode()),
+        (b"x-forwarded-for", chain),
         (b"x-forwarded-host", client_host),
-        (b"x-forwarded-proto", head.scheme.encode()),
+        (b"x-forwarded-proto", scheme),
         (b"x-request-id", request_id.encode()),
         (b"via", via + head.http_version.encode() + _PSEUDONYM),
     )

@@ -1,31 +1,73 @@
 """Permissions: which routes a key may use.
 
 An empty list allows every route. Otherwise one entry has to allow the request: `*`, a path pattern with or
-without a method before it (`POST /v1/chat/*`), or `route:GLOB` on a route's id or name.
+without a method before it (`POST /v1/chat/*`), or `route:GLOB` on a route's id or name. Entries `model:GLOB`
+narrow what the others allow, or all routes if there are no others, to bodies that name such a model.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
-from fnmatch import fnmatchcase
+from dataclasses import dataclass
+from fnmatch import fnmatchcase, translate
 
 from proxy.errors import InvalidInputError
+from proxy.policy.bodies import Body
 from proxy.policy.model import RequestHead, Route
 from proxy.policy.patterns import compile_pattern
 
 Permission = Callable[[RequestHead, Route], bool]
 _ROUTE = "route:"
-_HINT = "write it as '/v1/*', 'POST /v1/chat/*', 'route:NAME' or '*'"
+_MODEL = "model:"
+_FIELD = "model"
+_HINT = "write it as '/v1/*', 'POST /v1/chat/*', 'route:NAME', 'model:NAME' or '*'"
 
 
-def compile_permissions(entries: Sequence[str]) -> tuple[Permission, ...]:
-    """Return one predicate an entry; `InvalidInputError` for an entry that means nothing."""
-    return tuple(_compile(entry) for entry in entries)
+@dataclass(frozen=True, slots=True)
+class Permissions:
+    """The entries of a key, compiled. No rules: every route; no models: every body."""
+
+    rules: tuple[Permission, ...] = ()
+    models: tuple[Callable[[str], object], ...] = ()
 
 
-def is_permitted(permissions: Sequence[Permission], head: RequestHead, route: Route) -> bool:
+EVERYTHING = Permissions()
+
+
+def compile_permissions(entries: Sequence[str]) -> Permissions:
+    """Return the entries compiled; `InvalidInputError` for an entry that means nothing."""
+    models = [entry for entry in entries if entry.startswith(_MODEL)]
+    return Permissions(
+        rules=tuple(_compile(entry) for entry in entries if entry not in models),
+        models=tuple(_compile_model(entry) for entry in models),
+    )
+
+
+def is_permitted(permissions: Permissions, head: RequestHead, route: Route) -> bool:
     """Tell whether a key with these permissions may send this request to this route."""
-    return not permissions or any(permits(head, route) for permits in permissions)
+    return not permissions.rules or any(permits(head, route) for permits in permissions.rules)
+
+
+def is_body_permitted(permissions: Permissions, body: Body) -> bool:
+    """Tell whether the model that a body names is one that the key may use; an absent body always is.
+
+    Raises `BodyUnreadError` if it has to be read first, `InvalidInputError` if it is not JSON.
+    """
+    if not permissions.models or body.is_absent:
+        return True
+    value = body.parse()
+    # Some backends (Go's encoding/json) take `Model` for `model`: two spellings would be two answers.
+    names = [name for name in value if name.casefold() == _FIELD] if isinstance(value, dict) else []
+    model = value[_FIELD] if names == [_FIELD] else None
+    return isinstance(model, str) and any(matches(model) for matches in permissions.models)
+
+
+def _compile_model(entry: str) -> Callable[[str], object]:
+    glob = entry.removeprefix(_MODEL)
+    if not glob:
+        raise InvalidInputError(f"{entry!r} is not a permission", hint=_HINT)
+    return re.compile(translate(glob)).match
 
 
 def _compile(entry: str) -> Permission:

@@ -9,12 +9,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Literal
 
+from proxy.errors import InvalidInputError
+from proxy.policy.bodies import Body
+from proxy.policy.body_edits import Fields, compile_edits
+from proxy.policy.body_schemas import Validator, compile_schema
 from proxy.policy.headers import HeaderRules, build_header_rules, header_values_match
 from proxy.policy.model import RequestHead, Route
 from proxy.policy.patterns import Pattern, compile_pattern
 from proxy.policy.targets import PathBuilder, compile_target
+
+Condition = Literal["path", "method", "headers", "body"]  # in the order in which they are looked at
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +33,30 @@ class CompiledRoute:
     build_path: PathBuilder
     origin: str
     header_rules: HeaderRules
+    body_schema: Validator | None = None
+    body_fields: Fields | None = field(default=None, repr=False)
     rank: int = 0
+
+    def match(self, head: RequestHead, body: Body) -> re.Match[bytes] | Condition:
+        """Return the match of the path, or the first condition of the route that the request fails.
+
+        A route with a body schema matches no request whose body is absent, compressed or not JSON. Raises
+        `BodyUnreadError` if that cannot be told yet.
+        """
+        match = self.pattern.match(head.path)
+        if match is None:
+            return "path"
+        route = self.route
+        if route.match_methods and head.method not in route.match_methods:
+            return "method"
+        if route.match_headers and not header_values_match(route.match_headers, head.headers):
+            return "headers"
+        if self.body_schema is not None and not _fits(self.body_schema, body):
+            return "body"
+        return match
+
+
+Trace = list[tuple[CompiledRoute, Condition | None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +68,20 @@ class RouteTable:
     size: int = 0
     folder_length_max: int = 0  # a path is not looked up beyond the longest folder there is
 
-    def find(self, head: RequestHead) -> tuple[CompiledRoute, re.Match[bytes]] | None:
-        """Return the route that serves a request, with its path match, or None."""
+    def find(
+        self, head: RequestHead, body: Body, trace: Trace | None = None
+    ) -> tuple[CompiledRoute, re.Match[bytes]] | None:
+        """Return the route that serves a request, with its path match, or None.
+
+        `trace` gets each route that was tried, with the condition it failed on. Raises `BodyUnreadError` if
+        the answer depends on a body that has not been read yet.
+        """
         for compiled in self.candidates(head.path):
-            methods = compiled.route.match_methods
-            if methods and head.method not in methods:
-                continue
-            match = compiled.pattern.match(head.path)
-            if match and header_values_match(compiled.route.match_headers, head.headers):
+            match = compiled.match(head, body)
+            failed_on = match if isinstance(match, str) else None
+            if trace is not None:
+                trace.append((compiled, failed_on))
+            if not isinstance(match, str):
                 return compiled, match
         return None
 
@@ -55,7 +91,8 @@ class RouteTable:
         for folder in _folders(path, self.folder_length_max):
             if at_folder := self.by_folder.get(folder):
                 found += at_folder
-        found.sort(key=_rank)
+        if len(found) > 1:
+            found.sort(key=_rank)
         return found
 
 
@@ -66,9 +103,9 @@ def build_route_table(routes: Iterable[Route], *, strip_headers: Iterable[str] =
     """
     strip = tuple(strip_headers)
     table = RouteTable(size=0)
-    compiled = sorted((compile_route(route, strip) for route in routes if route.is_active), key=_order)
-    for rank, unranked in enumerate(compiled):
-        _file_route(table, CompiledRoute(*_fields(unranked), rank=rank))
+    compiled = order_routes(compile_route(route, strip) for route in routes if route.is_active)
+    for ranked in compiled:
+        _file_route(table, ranked)
     longest = max(map(len, table.by_folder), default=0)
     return RouteTable(table.exact, table.by_folder, len(compiled), longest)
 
@@ -82,11 +119,23 @@ def compile_route(route: Route, strip_headers: Iterable[str] = ()) -> CompiledRo
         build_path=compile_target(route.target_path, strip_prefix=route.strip_path_prefix, pattern=pattern),
         origin=f"{route.target_protocol}://{route.target_host}",
         header_rules=build_header_rules(route, strip_headers),
+        body_schema=None if route.match_body_schema is None else compile_schema(route.match_body_schema),
+        body_fields=compile_edits(route.add_body_fields) if route.add_body_fields else None,
     )
 
 
-def _fields(compiled: CompiledRoute) -> tuple[Route, Pattern, PathBuilder, str, HeaderRules]:
-    return compiled.route, compiled.pattern, compiled.build_path, compiled.origin, compiled.header_rules
+def order_routes(compiled: Iterable[CompiledRoute]) -> list[CompiledRoute]:
+    """Return routes in the order in which they are tried, each with its rank in it."""
+    return [replace(route, rank=rank) for rank, route in enumerate(sorted(compiled, key=_order))]
+
+
+def _fits(schema: Validator, body: Body) -> bool:
+    if body.is_absent:
+        return False
+    try:
+        return schema.is_valid(body.parse())
+    except InvalidInputError:
+        return False  # the body remembers why
 
 
 def _order(compiled: CompiledRoute) -> tuple[int, tuple[int, int, int], int, str]:

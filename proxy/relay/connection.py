@@ -4,19 +4,25 @@ It owns the parser and the socket's transport, and is strict: an answer that can
 that does not end, or bytes that nobody asked for end the connection, so that no exchange ever sees bytes of
 another. A connection is used again only after an answer that was whole and left nothing behind.
 
+llhttp refuses most of what is malformed by itself; what it lets pass is refused in `on_headers_complete`,
+with the rules of answers.py. Interim answers (1xx) and trailers are read over and go nowhere.
+
 Exceptions are httpx's, as for every transport.
 """
 
 from __future__ import annotations
 
 import asyncio
+import select
 from collections import deque
 from typing import cast
 
 import httpx
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
-HEAD_BYTES_MAX = 64 * 1024
+from proxy.relay.answers import HEAD_BYTES_MAX, InvalidAnswerError, check_size, is_framed
+
+INTERIM_ANSWERS_MAX = 16
 READ_AHEAD_BYTES_MAX = 64 * 1024
 _CLOSED = "the backend closed the connection"
 
@@ -34,7 +40,8 @@ class BackendConnection(asyncio.Protocol):
         self._parser = HttpResponseParser(self)
         self._chunks: deque[bytes] = deque()
         self._queued_bytes = 0
-        self._head_bytes = 0
+        self._overhead_bytes = 0  # since the last piece of a body
+        self._interim_answers = 0
         self._error: httpx.TransportError | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._writable: asyncio.Future[None] | None = None
@@ -49,11 +56,14 @@ class BackendConnection(asyncio.Protocol):
     # What the relay does with it.
 
     def send_head(self, method: str, head: bytes) -> None:
-        """Begin an exchange: write a request's head. The body, if any, follows with `send_body`."""
+        """Begin an exchange: write a request's head, or all of a small request.
+
+        What is missing of the body follows with `send_body`.
+        """
         # A parser of its own for each answer: what one leaves behind cannot become part of the next.
         self._parser = HttpResponseParser(self)
         self.status, self.headers = 0, []
-        self._head_bytes = 0
+        self._overhead_bytes = self._interim_answers = 0
         self._is_expecting, self._has_head, self._is_complete = True, False, False
         self._ends_with_connection, self._may_be_reused = True, True
         self._is_head_request = method == "HEAD"
@@ -88,6 +98,21 @@ class BackendConnection(asyncio.Protocol):
     def is_reusable(self) -> bool:
         """Tell whether the exchange is over and the next one may begin."""
         return self._is_complete and self._may_be_reused and not self.is_closed and not self._chunks
+
+    def is_untouched(self) -> bool:
+        """Tell whether not one byte of an answer has come in this exchange."""
+        return not self._has_head and self._overhead_bytes == 0
+
+    def has_input(self) -> bool:
+        """Ask the system whether the socket can be read: while idle, an end that nobody has seen yet."""
+        if self._transport is None:
+            return False
+        sock = self._transport.get_extra_info("socket")
+        if sock is None or sock.fileno() < 0:
+            return True
+        poll = select.poll()
+        poll.register(sock.fileno(), select.POLLIN)
+        return bool(poll.poll(0))
 
     def forbid_reuse(self) -> None:
         """Have the connection closed after this exchange."""
@@ -138,14 +163,13 @@ class BackendConnection(asyncio.Protocol):
         if not self._is_expecting:
             self._break_off(httpx.RemoteProtocolError("the backend sent what was not asked for"))
             return
-        if not self._has_head:
-            self._head_bytes += len(data)
+        self._overhead_bytes += len(data)
         try:
             self._parser.feed_data(data)
         except (HttpParserError, HttpParserUpgrade) as error:
-            self._break_off(httpx.RemoteProtocolError(f"the backend did not speak HTTP: {error}"))
-        if not self._has_head and self._head_bytes > HEAD_BYTES_MAX:
-            self._break_off(httpx.RemoteProtocolError("the head of the answer is too long"))
+            self._break_off(InvalidAnswerError(f"the backend did not speak HTTP: {error}"))
+        if self._overhead_bytes > HEAD_BYTES_MAX and not self._is_complete:
+            self._break_off(InvalidAnswerError("the backend sent too much that is no body"))
         if self._queued_bytes >= READ_AHEAD_BYTES_MAX:
             self._pause_reading()
         self._wake()
@@ -179,18 +203,26 @@ class BackendConnection(asyncio.Protocol):
         self.headers = []
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self.headers.append((name, value))
+        # After the head it is a trailer, which may be dropped (RFC 9110 section 6.5.1).
+        if not self._has_head:
+            self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         status = self._parser.get_status_code()
-        if 100 <= status < 200 and status != 101:
+        check_size(self.headers, self._overhead_bytes)
+        if 100 <= status < 200:
+            self._interim_answers += 1
+            # 101 would change the protocol, which nobody has asked for (RFC 9110 section 15.2.2).
+            if status == 101 or self._interim_answers > INTERIM_ANSWERS_MAX:
+                raise httpx.RemoteProtocolError("an interim answer that nobody waits for")
             return
+        if not 200 <= status <= 599:
+            raise httpx.RemoteProtocolError("the status is none")
+        self._ends_with_connection = not is_framed(self.headers, self._parser.get_http_version())
         self.status = status
         self._has_head = True
         if not self._parser.should_keep_alive():
             self._may_be_reused = False
-        names = {name.lower() for name, _ in self.headers}
-        self._ends_with_connection = not names & {b"content-length", b"transfer-encoding"}
         if self._is_head_request:
             # The parser would wait for a body that Content-Length only describes.
             self._complete()
@@ -199,6 +231,7 @@ class BackendConnection(asyncio.Protocol):
         if self._is_complete:
             self._may_be_reused = False
             return
+        self._overhead_bytes = 0
         self._chunks.append(body)
         self._queued_bytes += len(body)
 

@@ -1,27 +1,30 @@
 """`DirectTransport`: HTTP/1.1 to backends over our own connections, as an httpx transport.
 
 httpx's own transport costs about twice as much CPU, and reads what a backend sends after an answer as the
-answer to the next request. This one keeps idle connections for each origin and takes the one used last; a
-connection that is not known to be clean is closed.
+answer to the next request. This one keeps idle connections (pool.py) and never one that is not known to be
+clean.
 """
 
 from __future__ import annotations
 
 import asyncio
 import ssl
-from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Mapping
 from typing import cast
 
 import httpx
 
 from proxy.policy.model import HeaderPairs
+from proxy.relay.bodies import READ_AHEAD_BYTES_MAX, BytesBody
 from proxy.relay.connection import BackendConnection
+from proxy.relay.pool import IdlePool, Origin
 
-IDLE_CONNECTIONS_MAX = 256  # for each origin
-IDLE_SECONDS_MAX = 60.0
-INLINE_BODY_BYTES_MAX = 64 * 1024
-Origin = tuple[str, str, int]
+
+class StaleConnectionError(httpx.RemoteProtocolError):
+    """A connection that had been idle ended without one byte of an answer.
+
+    The backend has most likely closed it before the request came; that it has not seen it is not sure.
+    """
 
 
 class DirectTransport(httpx.AsyncBaseTransport):
@@ -29,21 +32,28 @@ class DirectTransport(httpx.AsyncBaseTransport):
 
     def __init__(self, context: ssl.SSLContext) -> None:
         self._context = context
-        self._idle: dict[Origin, deque[BackendConnection]] = {}
+        self._pool: IdlePool[BackendConnection] = IdlePool()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request and return its response as soon as the head of it has come.
 
-        `extensions` hold `target`, the raw request target, and `timeout`, in seconds. Raises httpx's
-        exceptions or what the body raises; the connection is then closed.
+        `extensions` hold `target`, the raw request target; `timeout`, in seconds; and, if wanted, `origin`,
+        which spares taking the URL apart, and `fresh`, to use no idle connection. Raises httpx's exceptions
+        (`StaleConnectionError` among them) or what the body raises; the connection is then closed.
         """
-        timeouts = request.extensions["timeout"]
-        url = request.url
-        origin = (url.scheme, url.host, url.port or (443 if url.scheme == "https" else 80))
-        connection = self._take_idle(origin) or await self._connect(origin, timeouts["connect"])
+        extensions = request.extensions
+        timeouts = extensions["timeout"]
+        origin = extensions.get("origin") or split_origin(request.url)
+        idle = None if extensions.get("fresh") else self._pool.take(origin)
+        connection = idle or await self._connect(origin, timeouts["connect"])
         try:
             await _send_request(connection, request, timeouts)
             await connection.wait_for_head(timeouts["read"])
+        except (httpx.NetworkError, httpx.RemoteProtocolError) as error:
+            connection.close()
+            if idle is not None and connection.is_untouched():
+                raise StaleConnectionError("an idle connection had ended") from error
+            raise
         except BaseException:
             connection.close()
             raise
@@ -52,29 +62,11 @@ class DirectTransport(httpx.AsyncBaseTransport):
 
     def release(self, origin: Origin, connection: BackendConnection) -> None:
         """Keep a connection for the next request to its origin, or close it if it may not be used again."""
-        idle = self._idle.setdefault(origin, deque())
-        if not connection.is_reusable() or len(idle) >= IDLE_CONNECTIONS_MAX:
-            connection.close()
-            return
-        connection.idle_since = asyncio.get_running_loop().time()
-        idle.append(connection)
+        self._pool.put(origin, connection)
 
     async def aclose(self) -> None:
         """Close every idle connection."""
-        for idle in self._idle.values():
-            for connection in idle:
-                connection.close()
-        self._idle.clear()
-
-    def _take_idle(self, origin: Origin) -> BackendConnection | None:
-        idle = self._idle.get(origin)
-        oldest = asyncio.get_running_loop().time() - IDLE_SECONDS_MAX
-        while idle:
-            connection = idle.pop()
-            if connection.is_reusable() and connection.idle_since >= oldest:
-                return connection
-            connection.close()
-        return None
+        self._pool.close()
 
     async def _connect(self, origin: Origin, timeout_seconds: float) -> BackendConnection:
         scheme, host, port = origin
@@ -85,7 +77,7 @@ class DirectTransport(httpx.AsyncBaseTransport):
                 _, connection = await loop.create_connection(BackendConnection, host, port, ssl=context)
         except TimeoutError as error:
             raise httpx.ConnectTimeout("the backend did not accept a connection in time") from error
-        except OSError as error:
+        except (OSError, UnicodeError) as error:  # UnicodeError: a name that no host can have
             raise httpx.ConnectError(str(error)) from error
         return connection
 
@@ -123,18 +115,36 @@ class ResponseBody(httpx.AsyncByteStream):
             self._transport.release(self._origin, connection)
 
 
+def split_origin(url: httpx.URL) -> Origin:
+    """Return what a connection leads to."""
+    return url.scheme, url.host, url.port or (443 if url.scheme == "https" else 80)
+
+
+def find_length(headers: HeaderPairs) -> int | None:
+    """Return the length of the body in bytes, 0 if there is none, or None if it is sent in chunks."""
+    for name, value in headers:
+        if name == b"content-length":
+            return int(value)
+        if name == b"transfer-encoding":
+            return None
+    return 0
+
+
 async def _send_request(
     connection: BackendConnection, request: httpx.Request, timeouts: Mapping[str, float]
 ) -> None:
     headers = request.headers.raw
-    length = _find_length(headers)
-    connection.send_head(request.method, _build_head(request, headers))
+    head, body = _build_head(request, headers), request.stream
+    if isinstance(body, BytesBody) and len(body.data) <= READ_AHEAD_BYTES_MAX:
+        # One write, hence one packet for most requests.
+        connection.send_head(request.method, head + body.data)
+        return
+    length = find_length(headers)
+    connection.send_head(request.method, head)
     if length == 0:
         # There is nothing to send, but the body may have something to do at its end.
         async for _ in _body_of(request):
             pass
-    elif length is not None and length <= INLINE_BODY_BYTES_MAX:
-        await _send_body(connection, request, timeouts["write"], is_chunked=False)
     else:
         await _send_beside(connection, request, timeouts["write"], is_chunked=length is None)
 
@@ -142,7 +152,7 @@ async def _send_request(
 async def _send_beside(
     connection: BackendConnection, request: httpx.Request, timeout_seconds: float, *, is_chunked: bool
 ) -> None:
-    """Send a long body while looking out for an answer, which may come before the end of it."""
+    """Send a body while looking out for an answer, which may come before the end of it."""
     sending = asyncio.create_task(_send_body(connection, request, timeout_seconds, is_chunked=is_chunked))
     answering = asyncio.create_task(connection.wait_for_head(None))
     try:
@@ -171,16 +181,6 @@ async def _send_body(
 def _body_of(request: httpx.Request) -> AsyncIterable[bytes]:
     assert isinstance(request.stream, httpx.AsyncByteStream)
     return request.stream
-
-
-def _find_length(headers: HeaderPairs) -> int | None:
-    """Return the length of the body in bytes, 0 if there is none, or None if it is sent in chunks."""
-    for name, value in headers:
-        if name == b"content-length":
-            return int(value)
-        if name == b"transfer-encoding":
-            return None
-    return 0
 
 
 def _build_head(request: httpx.Request, headers: HeaderPairs) -> bytes:

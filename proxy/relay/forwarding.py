@@ -14,18 +14,26 @@ import httpx
 
 from proxy.audit.exchange import Exchange
 from proxy.errors import UpstreamError, UpstreamInvalidError, UpstreamTruncatedError
-from proxy.http1.request import ABORTED, BAD_BODY, TIMED_OUT, ServedRequest
+from proxy.http1.request import ABORTED
 from proxy.policy.decide import Forward
 from proxy.policy.headers import filter_response_headers
 from proxy.policy.model import HeaderPairs, RequestHead
-from proxy.relay.asgi import BodyTooLargeError, ClientGoneError, ClientWatch, Receive, RequestBody, Send
+from proxy.relay.asgi import (
+    BodyTooLargeError,
+    ClientGoneError,
+    ClientWatch,
+    Receive,
+    RequestBody,
+    Scope,
+    Send,
+    find_client,
+)
 from proxy.relay.bounds import RelayBounds
+from proxy.relay.intake import INTERRUPTED
 from proxy.relay.keepalive import StreamKeepAlive, may_hold_comments
-from proxy.relay.replies import BAD_BODY_REPLY, TIMED_OUT_REPLY, TOO_LARGE, build_error, send_error
+from proxy.relay.replies import BODY_REPLIES, TOO_LARGE, build_error, own_headers, send_error
 from proxy.relay.upstream import Upstream, translate_error
 
-_BODY_REPLIES = {BAD_BODY: BAD_BODY_REPLY, TIMED_OUT: TIMED_OUT_REPLY}
-INTERRUPTED = "interrupted"
 INTERNAL_ERROR = "internal_error"
 _log = logging.getLogger(__name__)
 
@@ -33,44 +41,50 @@ _log = logging.getLogger(__name__)
 class Forwarding:
     """Forwards one request whose `Begin` has been written. `run` is called once."""
 
-    __slots__ = ("_bounds", "_exchange", "_receive", "_send", "_upstream", "_watch")
+    __slots__ = ("_bounds", "_exchange", "_receive", "_send", "_told", "_upstream", "_watch")
 
     def __init__(
         self,
         upstream: Upstream,
         exchange: Exchange,
         bounds: RelayBounds,
-        client: ServedRequest,
+        scope: Scope,
         receive: Receive,
         send: Send,
+        told: HeaderPairs,
     ) -> None:
         self._upstream = upstream
         self._exchange = exchange
         self._bounds = bounds
-        self._watch = ClientWatch(client)
+        self._watch = ClientWatch(find_client(scope))
         self._receive = receive
         self._send = send
+        self._told = told
 
     async def run(
-        self, head: RequestHead, decision: Forward, framing: tuple[bytes, bytes] | None
+        self, head: RequestHead, decision: Forward, framing: tuple[bytes, bytes] | None, origin: str
     ) -> str | None:
-        """Forward and answer; return the reason of a failure, as the audit row has it, or None."""
+        """Forward, to `origin` first, and answer; return the reason of a failure, as the row has it, or None.
+
+        `told` are headers that the client gets besides those of the response.
+        """
         error: str | None = INTERNAL_ERROR
         try:
             route = decision.compiled.route
             self._watch.start(drains=route.on_client_abort == "drain")
-            body = None
-            if framing is not None:
+            body: bytes | httpx.AsyncByteStream | None = decision.body
+            if body is None and framing is not None:
                 decision.headers.append(framing)
                 body = RequestBody(self._receive, self._exchange, self._bounds.body_bytes_max)
             self._exchange.gateway_us = self._exchange.elapsed_us()
             response = await self._upstream.send(
                 head.method,
-                decision.compiled.origin,
+                decision.compiled,
                 decision.target,
                 decision.headers,
                 body,
                 self._bounds.timeout_seconds if route.timeout_seconds is None else route.timeout_seconds,
+                origin=origin,
             )
             await self._relay(response)
             error = self._watch.leave_reason
@@ -82,10 +96,10 @@ class Forwarding:
         except ClientGoneError:
             error = await self._give_up()
         except BodyTooLargeError:
-            error = await self._fail(*TOO_LARGE)
+            error = await self._fail(TOO_LARGE)
         except UpstreamError as failure:
-            _log.warning("%s: %s: %s", self._exchange.request_id, decision.compiled.origin, failure)
-            error = await self._fail(failure.status, failure.code, failure.message)
+            _log.warning("%s: %s: %s", self._exchange.request_id, origin, failure)
+            error = await self._fail((failure.status, failure.code, failure.message))
         finally:
             self._watch.stop()
             if error is INTERNAL_ERROR and not self._exchange.answered:
@@ -142,30 +156,24 @@ class Forwarding:
     def _own_headers(self) -> list[tuple[bytes, bytes]]:
         exchange = self._exchange
         upstream_us = exchange.elapsed_us() - exchange.gateway_us
-        return own_headers(exchange.request_id, exchange.gateway_us, upstream_us)
+        return [*self._told, *own_headers(exchange.request_id, exchange.gateway_us, upstream_us)]
 
     async def _give_up(self) -> str:
         """End a request whose body will not come to its end; say why, to a client that is still there."""
         reason = self._watch.leave_reason or ABORTED
-        if reason in _BODY_REPLIES:
-            await self._fail(*_BODY_REPLIES[reason], reason=reason)
+        if reason in BODY_REPLIES:
+            await self._fail(BODY_REPLIES[reason], reason)
         return reason
 
-    async def _fail(self, status: int, code: str, message: str, reason: str = "") -> str:
+    async def _fail(self, reply: tuple[int, str, str], reason: str = "") -> str:
         self._watch.stop()
-        exchange = self._exchange
+        exchange, (status, code, message) = self._exchange, reply
         if not exchange.answered:
             body = build_error(status, code, message, exchange.request_id)
             exchange.answered, exchange.status, exchange.response_size = True, status, len(body)
             exchange.end(reason or code)
             await send_error(self._send, status, body, self._own_headers())
         return reason or code
-
-
-def own_headers(request_id: str, gateway_us: int, upstream_us: int) -> list[tuple[bytes, bytes]]:
-    """Return what every response carries: its id, and where the time to its head went (in ms)."""
-    timing = f"gateway;dur={gateway_us / 1000:.3f}, upstream;dur={upstream_us / 1000:.3f}"
-    return [(b"x-request-id", request_id.encode()), (b"server-timing", timing.encode())]
 
 
 def _forgive_cancellation() -> None:

@@ -11,12 +11,17 @@ from email.utils import formatdate
 
 import msgspec
 
+from proxy.http1.request import BAD_BODY, TIMED_OUT
 from proxy.relay.asgi import Send
 
 TOO_LARGE = (413, "body_too_large", "the request body is larger than this gateway takes")
 NOT_RECORDED = (503, "overloaded", "the gateway cannot record requests at the moment")
-BAD_BODY_REPLY = (400, "bad_request", "the request body is not well-formed")
-TIMED_OUT_REPLY = (408, "bad_request", "the request body did not come in time")
+RATE_LIMITED = (429, "rate_limited", "the API key has used up its requests; see the header retry-after")
+# By the reason that the server gives for a body that will not come to its end.
+BODY_REPLIES = {
+    BAD_BODY: (400, "bad_request", "the request body is not well-formed"),
+    TIMED_OUT: (408, "bad_request", "the request body did not come in time"),
+}
 OVERLOADED = (503, "overloaded", "the gateway serves as many requests as it can; try again in a moment")
 READ_ONLY = (400, "bad_request", "this page can only be read")
 INTERNAL = (500, "internal_error", "the gateway failed; its operator can find the cause by the request id")
@@ -34,7 +39,7 @@ _CHALLENGE = (b"www-authenticate", b'Bearer realm="fastgate"')
 async def send_error(send: Send, status: int, body: bytes, own_headers: list[tuple[bytes, bytes]]) -> None:
     """Send a whole error response, with a body that `build_error` made."""
     headers = [
-        (b"date", formatdate(time.time(), usegmt=True).encode()),
+        _date(),
         (b"content-type", b"application/json"),
         (b"content-length", b"%d" % len(body)),
         *own_headers,
@@ -47,8 +52,24 @@ async def send_error(send: Send, status: int, body: bytes, own_headers: list[tup
     await send({"type": "http.response.body", "body": body, "more_body": False})
 
 
+async def send_no_content(send: Send, headers: list[tuple[bytes, bytes]]) -> None:
+    """Send a 204 (RFC 9110 section 15.3.5), which has no body and states no length."""
+    await send({"type": "http.response.start", "status": 204, "headers": [_date(), *headers]})
+    await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+def _date() -> tuple[bytes, bytes]:
+    return b"date", formatdate(time.time(), usegmt=True).encode()
+
+
 def build_error(status: int, code: str, message: str, request_id: str) -> bytes:
     """Return the JSON body of an error."""
     kind = _TYPES.get(status, "invalid_request_error" if status < 500 else "server_error")
     error = {"message": message, "type": kind, "code": code, "request_id": request_id}
     return msgspec.json.encode({"error": error})
+
+
+def own_headers(request_id: str, gateway_us: int, upstream_us: int) -> list[tuple[bytes, bytes]]:
+    """Return what every response carries: its id, and where the time to its head went (in ms)."""
+    timing = f"gateway;dur={gateway_us / 1000:.3f}, upstream;dur={upstream_us / 1000:.3f}"
+    return [(b"x-request-id", request_id.encode()), (b"server-timing", timing.encode())]

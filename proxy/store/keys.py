@@ -23,7 +23,7 @@ SECRET_LENGTH_MIN, SECRET_LENGTH_MAX = 8, 512
 SOURCE_LENGTH_MAX = 100
 PERMISSIONS_MAX = 100
 PERMISSION_LENGTH_MAX = 200
-RATE_LIMIT_MAX = 1_000_000_000
+RATE_LIMIT_MAX = RATE_BURST_MAX = 1_000_000_000
 _SHOWN = fields_of(ApiKeyRow, without=("key_value",))
 _HINT = "'fastgate keys list' shows the keys"
 
@@ -35,6 +35,7 @@ def create_key(
     source: str = "default",
     permissions: Sequence[str] = (),
     rate_limit: int | None = None,
+    rate_burst: int | None = None,
     expires_at: datetime | None = None,
     value: str | None = None,
     now: datetime,
@@ -45,7 +46,7 @@ def create_key(
     """
     _check_source(source)
     _check_permissions(permissions)
-    _check_rate_limit(rate_limit)
+    _check_rate_limit(rate_limit, rate_burst)
     if value is not None:
         _check_secret(value)
     secret = (
@@ -61,6 +62,7 @@ def create_key(
         source_path=source,
         permissions=list(permissions),
         rate_limit=rate_limit,
+        rate_burst=rate_burst,
         created_at=now,
         expires_at=expires_at,
     )
@@ -145,9 +147,14 @@ def _build_key(row: Row) -> ApiKey:
         # No permissions would allow everything: a key whose list cannot be read opens nothing instead.
         is_active=bool(row["is_active"]) and is_readable,
         expires_at_us=to_us(row["expires_at"]) if row["expires_at"] else None,
-        rate_limit=row["rate_limit"],
-        rate_burst=row["rate_burst"],
+        rate_limit=_read_count(row["rate_limit"]),
+        rate_burst=_read_count(row["rate_burst"]),
     )
+
+
+def _read_count(value: object) -> int | None:
+    # SQLite keeps text in a column of numbers. What cannot be read is not given: the default then holds.
+    return value if isinstance(value, int) else None
 
 
 def _get_keys(database: Database, key_ids: Sequence[str], now: datetime) -> list[Row]:
@@ -183,20 +190,24 @@ def _check_permissions(permissions: Sequence[str]) -> None:
     if len(permissions) > PERMISSIONS_MAX:
         raise InvalidInputError(f"a key has at most {PERMISSIONS_MAX} permissions")
     for entry in permissions:
-        if entry.startswith("model:"):
-            # A rule that nobody enforces would be a hole that looks like a lock.
-            hint = "allow paths or routes instead: '/v1/*', 'route:NAME'"
-            raise InvalidInputError("this version does not enforce 'model:' permissions yet", hint=hint)
         if len(entry) > PERMISSION_LENGTH_MAX or not entry.isprintable():
             hint = f"a permission is at most {PERMISSION_LENGTH_MAX} printable characters"
             raise InvalidInputError(f"{entry[:40]!r} is not a permission", hint=hint)
     compile_permissions(permissions)
 
 
-def _check_rate_limit(rate_limit: int | None) -> None:
+def _check_rate_limit(rate_limit: int | None, rate_burst: int | None) -> None:
     if rate_limit is not None and not 0 <= rate_limit <= RATE_LIMIT_MAX:
         hint = f"requests per minute, 0 (no limit) to {RATE_LIMIT_MAX}"
         raise InvalidInputError(f"{rate_limit} is not a rate limit", hint=hint)
+    if rate_burst is None:
+        return
+    if not 0 <= rate_burst <= RATE_BURST_MAX:
+        hint = f"requests at once, 0 (a minute's allowance) to {RATE_BURST_MAX}"
+        raise InvalidInputError(f"{rate_burst} is not a burst", hint=hint)
+    if rate_limit == 0:
+        # Whoever asks for a burst expects a limit: a key without one would be a surprise.
+        raise InvalidInputError("a key without a rate limit has no burst", hint="give only one of the two")
 
 
 def _check_secret(value: str) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 from proxy.clock import to_us
 from proxy.errors import ConflictError, InvalidInputError, NotFoundError
 from proxy.ids import new_id
+from proxy.policy.json_text import dump_json
 from proxy.policy.model import Route
 from proxy.store.database import Database
 from proxy.store.models import ProxyRouteRow, Row, clean_text
@@ -65,12 +66,12 @@ def add_route(database: Database, route: NewRoute, now: datetime) -> Row:
     """Add a route and return its row. Raises `ConflictError` if its id or name is taken."""
     route_id = route.route_id or new_id("rt", to_us(now))
     name = route.route_name or route_id
-    _check_names(route_id, name)
+    if not _ID.fullmatch(route_id):
+        hint = "an id is 1 to 50 letters, digits, _ . or -"
+        raise InvalidInputError(f"{route_id!r} is not an id", hint=hint)
     with database.transaction():
-        for taken in (route_id, name):
-            if _find(database, taken) is not None:
-                hint = "choose another, or delete that one first"
-                raise ConflictError(f"there is a route {taken!r} already", hint=hint)
+        check_name_is_free(database, name)
+        check_name_is_free(database, route_id)
         ProxyRouteRow.insert(
             route_id=route_id,
             route_name=name,
@@ -139,16 +140,19 @@ def load_routes(database: Database) -> tuple[tuple[Route, ...], tuple[str, ...]]
     """
     routes, problems = [], []
     for row in list_routes(database):
-        if problem := _find_problem(row):
+        if problem := find_problem(row):
             problems.append(f"route {row['route_id']} is left out: {problem}")
         else:
-            routes.append(_build_route(row))
+            routes.append(build_route(row))
     return tuple(routes), tuple(problems)
 
 
-def _find_problem(row: Row) -> str | None:
-    if row["match_body_schema"] or row["add_body_fields"]:
-        return "body rules are not supported yet"
+def find_problem(row: Mapping[str, Any]) -> str | None:
+    """Return why a row cannot be a route for policy, or None."""
+    if not isinstance(row["match_body_schema"], dict | bool | None):
+        return "its match_body_schema cannot be read"
+    if not isinstance(row["add_body_fields"], dict | None) or not _is_json(row["add_body_fields"]):
+        return "its add_body_fields cannot be read"
     for column, kind, values in _SHAPES:
         value = row[column] or kind()
         texts = value.values() if isinstance(value, dict) else value
@@ -157,7 +161,16 @@ def _find_problem(row: Row) -> str | None:
     return None
 
 
-def _build_route(row: Row) -> Route:
+def _is_json(value: object) -> bool:
+    try:
+        dump_json(value)
+    except ValueError:  # NaN, which Python reads and writes and JSON does not have
+        return False
+    return True
+
+
+def build_route(row: Mapping[str, Any]) -> Route:
+    """Return a row as policy sees it."""
     methods = {name.strip().upper() for name in (row["match_method"] or ANY_METHOD).split(",")}
     return Route(
         route_id=row["route_id"],
@@ -175,6 +188,11 @@ def _build_route(row: Row) -> Route:
         is_active=bool(row["is_active"]),
         priority=PRIORITY_DEFAULT if row["priority"] is None else row["priority"],
         created_at_us=to_us(row["created_at"]) if row["created_at"] else 0,
+        # An empty schema says nothing, so it is no condition.
+        match_body_schema=None if row["match_body_schema"] == {} else row["match_body_schema"],
+        add_body_fields=tuple(
+            (name, dump_json(value)) for name, value in (row["add_body_fields"] or {}).items()
+        ),
         targets=tuple(row["targets"] or ()),
         balance=row["balance"] or "failover",
         retry_count=row["retry_count"] or 0,
@@ -195,12 +213,11 @@ def _find(database: Database, ref: str) -> Row | None:
     )
 
 
-def _check_names(route_id: str, name: str) -> None:
-    if not _ID.fullmatch(route_id):
-        raise InvalidInputError(
-            f"{route_id!r} is not an id", hint="an id is 1 to 50 letters, digits, _ . or -"
-        )
+def check_name_is_free(database: Database, name: str) -> None:
+    """Raise `InvalidInputError` for a name that none can have, `ConflictError` for one that a route has."""
     if len(name) > NAME_LENGTH_MAX or not name.isprintable() or name != name.strip():
-        raise InvalidInputError(
-            f"{name[:40]!r} is not a name", hint=f"at most {NAME_LENGTH_MAX} printable characters"
-        )
+        hint = f"at most {NAME_LENGTH_MAX} printable characters"
+        raise InvalidInputError(f"{name[:40]!r} is not a name", hint=hint)
+    if _find(database, name) is not None:
+        hint = "choose another, or delete that one first"
+        raise ConflictError(f"there is a route {name!r} already", hint=hint)

@@ -23,6 +23,8 @@ from hypercorn.asyncio import serve
 from hypercorn.config import Config
 
 from proxy.relay.asgi import ASGIApp, Receive, Scope, Send
+from proxy.relay.bodies import read_ahead
+from proxy.relay.direct import find_length
 from proxy.relay.upstream import build_transport
 from proxy.server import Site, bind_listener, run_sites
 
@@ -84,11 +86,12 @@ def build_forwarder(origin: str) -> ASGIApp:
     async def forward(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
+        headers = [host, *(pair for pair in scope["headers"] if pair[0] not in _HOP_BY_HOP)]
         request = httpx.Request(
             scope["method"],
             url,
-            headers=[host, *(pair for pair in scope["headers"] if pair[0] not in _HOP_BY_HOP)],
-            stream=_Body(receive),
+            headers=headers,
+            stream=await read_ahead(_Body(receive), find_length(headers)),
             extensions={"target": scope["raw_path"], "timeout": TIMEOUTS},
         )
         response = await transport.handle_async_request(request)

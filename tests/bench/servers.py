@@ -89,8 +89,10 @@ def _read_address(name: str, process: subprocess.Popen[str]) -> str:
 
 
 def _list_tree(pid: int) -> list[int]:
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return [pid, *(below for child in children for below in _list_tree(int(child)))]
+    # A child belongs to the thread that started it.
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    children = [int(child) for task in tasks for child in (task / "children").read_text().split()]
+    return [pid, *(below for child in children for below in _list_tree(child))]
 
 
 def _read_peak_kib(pid: int) -> int:

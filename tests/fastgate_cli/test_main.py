@@ -47,6 +47,9 @@ def test_help_opens_with_examples_and_goes_to_stdout(cli: Cli, arguments: list[s
     "command",
     [
         "init",
+        "status",
+        "reload",
+        "stop",
         *(f"keys {verb}" for verb in ("create", "list", "show", "enable", "disable", "delete")),
         *(f"routes {verb}" for verb in ("add", "list", "show", "delete")),
         *(f"db {verb}" for verb in ("status", "upgrade", "path")),

@@ -7,6 +7,7 @@ import json
 import stat
 import threading
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,13 @@ from quart.testing.app import LifespanError
 
 from proxy.app import Worker, create_app
 from proxy.audit.journal import list_segments
-from proxy.settings import AuditSettings, DatabaseSettings, Settings
+from proxy.errors import DatabaseError, FastGateError
+from proxy.relay.cells import read_cells
+from proxy.relay.counters import LAYOUT, add_readings, metrics_directory
+from proxy.settings import AuditSettings, DatabaseSettings, RateLimitingSettings, Settings, database_path
 from proxy.store.database import open_database
+from proxy.store.keys import create_key
+from proxy.store.state import read_revision
 
 
 @pytest.fixture
@@ -24,6 +30,7 @@ def settings(tmp_path: Path) -> Settings:
     return Settings(
         database=DatabaseSettings(url=f"sqlite:///{tmp_path / 'fastgate.db'}"),
         audit=AuditSettings(directory=tmp_path / "journal"),
+        rate_limiting=RateLimitingSettings(file=tmp_path / "limits"),
     )
 
 
@@ -46,14 +53,16 @@ def test_everything_but_the_pages_goes_through_the_relay(settings: Settings) -> 
 
 def test_what_a_worker_owns_is_opened_to_serve_and_given_back(settings: Settings) -> None:
     async def run() -> None:
-        app = create_app(settings)
+        app, metrics = create_app(settings), metrics_directory(settings)
         assert not snapshot_threads()
         async with app.test_app():
             assert len(snapshot_threads()) == 1
             (segment,) = list_segments(settings.audit.directory)
             assert not segment.is_finished()
+            assert [reading.is_live for reading in read_cells(metrics, LAYOUT)] == [True]
         assert not snapshot_threads()
         assert segment.is_finished()
+        assert [reading.is_live for reading in read_cells(metrics, LAYOUT)] == [False]
 
     asyncio.run(run())
 
@@ -81,6 +90,34 @@ def test_without_auditing_nothing_is_written(settings: Settings) -> None:
     assert not quiet.audit.directory.exists()
 
 
+def test_a_worker_tells_the_others_what_it_has_in_force(settings: Settings) -> None:
+    async def run() -> None:
+        app = create_app(settings)
+        with open_database(database_path(settings), create=False) as database:
+            create_key(database, key_prefix="fg_", now=datetime.now(UTC))
+            revision = read_revision(database)
+        async with app.test_app():
+            await asyncio.sleep(0)  # the task that publishes has run once
+            totals = add_readings(read_cells(metrics_directory(settings), LAYOUT))
+            assert (totals.workers, totals.revision) == (1, revision)
+        assert revision > 0
+
+    asyncio.run(run())
+
+
+def test_a_disk_that_takes_no_metrics_keeps_nobody_from_serving(settings: Settings) -> None:
+    metrics_directory(settings).write_text("in the way of a folder")
+
+    async def run() -> None:
+        async with create_app(settings).test_app() as running:
+            client = running.test_client()
+            assert (await client.get("/v1/x")).status_code == 401
+            page = await (await client.get("/metrics")).get_data(as_text=True)
+            assert 'status_class="4xx",stream="false"} 1.0' in page
+
+    asyncio.run(run())
+
+
 def test_serving_does_not_begin_without_a_database(tmp_path: Path, settings: Settings) -> None:
     elsewhere = replace(settings, database=DatabaseSettings(url=f"sqlite:///{tmp_path / 'none.db'}"))
 
@@ -93,6 +130,20 @@ def test_serving_does_not_begin_without_a_database(tmp_path: Path, settings: Set
     assert not (tmp_path / "none.db").exists()
 
 
+def test_whoever_asks_is_told_whether_serving_begins(tmp_path: Path, settings: Settings) -> None:
+    told: list[FastGateError | None] = []
+
+    async def open_and_close(settings: Settings) -> None:
+        async with create_app(settings, on_open=told.append).test_app():
+            assert told == [None]
+
+    asyncio.run(open_and_close(settings))
+    missing = DatabaseSettings(url=f"sqlite:///{tmp_path / 'missing.db'}")
+    with pytest.raises(LifespanError):
+        asyncio.run(open_and_close(replace(settings, database=missing)))
+    assert isinstance(told[1], DatabaseError)
+
+
 def test_streams_have_no_time_limit_and_errors_no_page(settings: Settings) -> None:
     app = create_app(settings)
     assert app.config["RESPONSE_TIMEOUT"] is None
@@ -102,7 +153,7 @@ def test_streams_have_no_time_limit_and_errors_no_page(settings: Settings) -> No
 def test_an_application_twice_shares_nothing(settings: Settings) -> None:
     async def run() -> None:
         first, second = Worker(settings), Worker(settings)
-        first.counters.count(200, None)
+        first.counters.count("rt_1", 200, False, None, 1, 1, 1)
         assert second.counters.requests[2] == 0
         assert len(list_segments(settings.audit.directory)) == 2
         await first.close()

@@ -37,6 +37,13 @@ def test_a_text_line_has_time_level_and_message() -> None:
     assert line == "1970-01-01T08:00:00.500+08:00 WARNING 3 keys"
 
 
+def test_a_line_names_its_process_if_there_are_several() -> None:
+    made = record("x")
+    assert TextFormatter(ZONE, "worker-2").format(made).endswith(" WARNING worker-2 x")
+    assert json.loads(JsonFormatter(ZONE, "recorder").format(made))["process"] == "recorder"
+    assert "process" not in json.loads(JsonFormatter(ZONE).format(made))
+
+
 def test_a_json_line_is_one_object_with_its_traceback_inside() -> None:
     made = record("bad\n%s", "thing")
     try:

@@ -215,3 +215,15 @@ def test_the_grace_is_kept_to(hasty: Gateway) -> None:
     assert hasty.process.wait(TIMEOUT_SECONDS) == 0
     assert hasty.outcomes() == [(200, "interrupted")]
     assert "Traceback" not in "".join(hasty.lines)
+
+
+def test_a_run_begins_with_metrics_of_its_own(tmp_path: Path) -> None:
+    metrics = tmp_path / "data" / "metrics"
+    metrics.mkdir(parents=True)
+    (metrics / "of-an-earlier-run.cells").touch()
+    gateway = Gateway(tmp_path, grace_seconds=0.3)
+    try:
+        (only,) = metrics.iterdir()
+        assert only.name.startswith("worker-1-")
+    finally:
+        gateway.close()

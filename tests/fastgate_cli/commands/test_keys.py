@@ -23,6 +23,7 @@ LIST_FIELDS = {
     "status",
     "permissions",
     "rate_limit",
+    "rate_burst",
     "created_at",
     "expires_at",
     "is_active",
@@ -81,6 +82,17 @@ def test_json_has_the_secret_here_and_nowhere_else(cli: Cli, create: Callable[..
     assert set(listed(cli)[0]) == LIST_FIELDS
 
 
+def test_a_burst_is_kept_and_shown_where_there_is_room(
+    cli: Cli, terminal_cli: TerminalCli, create: Callable[..., dict[str, Any]]
+) -> None:
+    row = create("--rate-limit", "600", "--burst", "20")
+    assert (row["rate_limit"], row["rate_burst"]) == (600, 20)
+    assert create()["rate_burst"] is None
+    wide = {"COLUMNS": "200", "NO_COLOR": "1"}
+    assert "BURST" in terminal_cli("keys", "list", "-o", "wide", env=wide)[1].splitlines()[0].split()
+    assert "BURST" not in terminal_cli("keys", "list", env=wide)[1]
+
+
 @pytest.mark.parametrize(
     ("expires", "days"), [((), 365), (("--expires", "90d"), 90), (("--expires", "1h"), 0)]
 )
@@ -118,6 +130,9 @@ def test_times_are_shown_in_the_configured_zone(
         ["--expires", ""],
         ["--expires", "99999999d"],
         ["--rate-limit", "99999999999999999999"],
+        ["--burst", "-1"],
+        ["--burst", "99999999999999999999"],
+        ["--rate-limit", "0", "--burst", "5"],
         ["--permission", ""],
         ["--permission", "v1"],
         ["--source", ""],

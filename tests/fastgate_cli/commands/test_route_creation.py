@@ -1,31 +1,8 @@
-"""Pure parts of `routes add`: methods, and how a row is shown."""
+"""Pure parts of `routes add`: how a row is shown."""
 
 from __future__ import annotations
 
-import pytest
-
-from fastgate_cli.commands.route_creation import describe_target, mask_route, read_methods
-from proxy.errors import InvalidInputError
-
-
-@pytest.mark.parametrize(
-    ("texts", "column"),
-    [
-        ([], "ANY"),
-        (["get"], "GET"),
-        (["GET", "post"], "GET,POST"),
-        (["get,post", "GET"], "GET,POST"),
-        (["GET", "any"], "ANY"),
-    ],
-)
-def test_methods_as_the_table_has_them(texts: list[str], column: str) -> None:
-    assert read_methods(texts) == column
-
-
-@pytest.mark.parametrize("text", ["", "TRACE", "GET POST", "GET,"])
-def test_a_method_that_the_gateway_refuses_is_refused_here(text: str) -> None:
-    with pytest.raises(InvalidInputError, match="not a method"):
-        read_methods([text])
+from fastgate_cli.commands.route_creation import describe_target, mask_route
 
 
 def test_a_target_reads_as_a_url() -> None:
@@ -34,6 +11,14 @@ def test_a_target_reads_as_a_url() -> None:
 
 
 def test_masking_leaves_the_stored_row_alone() -> None:
-    row = {"route_id": "a", "add_headers": {"X-Key": "a-literal-secret"}}
-    assert mask_route(row) == {"route_id": "a", "add_headers": {"X-Key": "•••cret"}}
+    row = {
+        "route_id": "a",
+        "add_headers": {"X-Key": "a-literal-secret"},
+        "add_body_fields": {"api_key": "a-literal-secret", "max_tokens": 5, "model": "qwen3"},
+    }
+    assert mask_route(row) == {
+        "route_id": "a",
+        "add_headers": {"X-Key": "•••cret"},
+        "add_body_fields": {"api_key": "•••cret", "max_tokens": 5, "model": "qwen3"},
+    }
     assert row["add_headers"] == {"X-Key": "a-literal-secret"}

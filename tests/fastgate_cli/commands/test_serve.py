@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from datetime import timedelta
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,13 @@ def test_options_are_stronger_than_the_configuration(
     assert app.name == "Mine"
 
 
+def test_the_number_of_workers_is_chosen_too(tmp_path: Path) -> None:
+    invocation = Invocation(environ={"HOME": str(tmp_path), "FASTGATE_APP_WORKERS": "3"})
+    invocation.folder = tmp_path
+    assert override_address(invocation, None, None).settings.app.workers == 3
+    assert override_address(invocation, None, None, 5).settings.app.workers == 5
+
+
 def test_an_address_is_a_url_that_a_browser_takes() -> None:
     assert describe_address("127.0.0.1", 8514) == "http://127.0.0.1:8514"
     assert describe_address("::1", 80) == "http://[::1]:80"
@@ -61,7 +69,9 @@ def test_it_makes_the_database_says_where_it_listens_and_ends_with_0(
     command = [sys.executable, "-m", "fastgate_cli", "serve", "--port", "0"]
     gateway = subprocess.Popen(command, env=environment, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
     assert gateway.stderr
-    lines = [line.rstrip("\n") for _, line in zip(range(3), gateway.stderr, strict=False)]
+    # The log goes to the same stream; its lines begin with a time.
+    told = (line.rstrip("\n") for line in gateway.stderr if not line.startswith("20"))
+    lines = list(islice(told, 3))
     gateway.send_signal(signal.SIGINT)
     rest = gateway.stderr.read()
     gateway.stderr.close()
@@ -81,7 +91,17 @@ def test_a_port_in_use_is_one_error_that_names_the_option(cli: Cli) -> None:
     assert "--port" in hint
 
 
-@pytest.mark.parametrize("arguments", [["--port", "65536"], ["--port", "http"], ["--workers"], ["extra"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--port", "65536"],
+        ["--port", "http"],
+        ["--workers"],
+        ["--workers", "0"],
+        ["--workers", "65"],
+        ["extra"],
+    ],
+)
 def test_misuse_is_refused_and_makes_nothing(
     cli: Cli, environment: dict[str, str], arguments: list[str]
 ) -> None:

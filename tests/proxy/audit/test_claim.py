@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from pathlib import Path
 
@@ -22,6 +23,25 @@ def test_a_second_claim_is_refused_until_the_first_is_given_up(tmp_path: Path) -
     os.close(claim)
 
     os.close(claim_journal(tmp_path))
+
+
+def test_a_claim_that_is_given_up_meanwhile_is_waited_for(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    claim = claim_journal(tmp_path)
+    threading.Timer(0.1, os.close, (claim,)).start()
+
+    os.close(claim_journal(tmp_path, wait_seconds=10))
+
+    assert len(caplog.messages) == 1
+    assert caplog.messages[0].startswith("waiting for an earlier gateway")
+
+
+def test_a_wait_for_a_claim_comes_to_an_end(tmp_path: Path) -> None:
+    claim = claim_journal(tmp_path)
+    with pytest.raises(ConflictError):
+        claim_journal(tmp_path, wait_seconds=0.1)
+    os.close(claim)
 
 
 def test_lag_is_the_time_since_everything_was_last_in_the_database(tmp_path: Path) -> None:

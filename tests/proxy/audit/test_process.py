@@ -125,7 +125,27 @@ def test_one_that_is_killed_again_while_the_gateway_stops_still_leaves_nothing(
     assert time.monotonic() - started < WAIT_SECONDS
 
 
-def test_a_second_gateway_on_the_same_journal_is_refused(configuration: Settings) -> None:
+def test_one_that_does_not_come_to_an_end_is_given_up_and_what_is_left_is_told(
+    configuration: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(process_module, "STOP_SECONDS_MAX", 0.1)
+    recorder = RecorderProcess(configuration)
+    os.kill(recorder.pid, signal.SIGSTOP)
+    writer = JournalWriter(configuration.audit.directory, "w")
+    record(writer, "a")
+    writer.close()
+
+    recorder.stop()
+
+    assert has_ended(recorder.pid)
+    assert "in 1 segments wait in the journal" in caplog.text
+    os.close(claim_journal(configuration.audit.directory))
+
+
+def test_a_second_gateway_on_the_same_journal_is_refused(
+    configuration: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process_module, "CLAIM_SECONDS_MAX", 0.1)
     with RecorderProcess(configuration), pytest.raises(ConflictError, match="another gateway"):
         RecorderProcess(configuration)
 

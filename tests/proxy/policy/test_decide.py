@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.policy.credentials import digest_secret
-from proxy.policy.decide import Decision, Forward, KeyEntry, Refuse, Snapshot, decide
+from proxy.policy.decide import Decision, Forward, KeyEntry, NeedBody, Refuse, Snapshot, decide
 from proxy.policy.model import ApiKey, HeaderPairs, RequestHead, Route
 from proxy.policy.permissions import compile_permissions
 from proxy.policy.routing import build_route_table
@@ -35,7 +35,9 @@ ENTRIES = (
     make_entry("expired", expires=NOW_US),
     make_entry("lasting", expires=NOW_US + 1),
     make_entry("narrow", permissions=("GET /v1/models", "route:files")),
+    make_entry("model", permissions=("model:qwen*",)),
 )
+QWEN = {"type": "object", "properties": {"model": {"const": "qwen3"}}, "required": ["model"]}
 ROUTES = (
     Route("rt_v1", "v1", "/v1/*", "backend:8000"),
     Route(
@@ -50,6 +52,9 @@ ROUTES = (
     Route("rt_user", "user", "/u-{id}", "backend:8000", target_path="/users/{id}/profile"),
     Route("rt_loose", "loose", "/loose**", "backend:8000", target_path="/base", strip_path_prefix=True),
     Route("rt_fixed", "fixed", "/fixed/*", "backend:8000", target_path="/one"),
+    Route("rt_qwen", "qwen", "/body/*", "qwen:1", match_body_schema=QWEN, priority=1),
+    Route("rt_open", "open", "/body/open", "open:1"),
+    Route("rt_edit", "edit", "/edit/*", "edit:1", add_body_fields=(("max_tokens", b"5"),)),
     Route("rt_key", "key", "/key/*", "backend:8000", add_headers=(("Authorization", "Bearer s3cret"),)),
 )
 SNAPSHOT = Snapshot(
@@ -67,10 +72,11 @@ def ask(
     query: bytes = b"",
     headers: HeaderPairs = (),
     snapshot: Snapshot = SNAPSHOT,
+    body: bytes | None = None,
 ) -> Decision:
     credential = [] if key is None else [(b"authorization", b"Bearer " + key.encode())]
     head = RequestHead(method, path, query, [HOST, *credential, *headers], peer="192.0.2.7")
-    return decide(head, snapshot, NOW_US, "req_1")
+    return decide(head, snapshot, NOW_US, "req_1", body)
 
 
 def forwarded(decision: Decision) -> Forward:
@@ -118,7 +124,7 @@ def test_what_was_matched_is_what_is_sent(rest: bytes, query: bytes) -> None:
     if isinstance(decision, Forward):
         assert decision.target == b"/v1/" + rest + (b"?" + query if query else b"")
     else:
-        assert decision.reason == "bad_path"
+        assert refused(decision).reason == "bad_path"
 
 
 @pytest.mark.parametrize(
@@ -278,3 +284,142 @@ def test_decision_is_the_same_every_time_and_changes_nothing_it_was_given() -> N
 
 def test_empty_snapshot_lets_nobody_in() -> None:
     assert refused(ask(snapshot=Snapshot())).reason == "unknown_api_key"
+
+
+LENGTH = (b"content-length", b"9")
+GZIP = (b"content-encoding", b"gzip")
+
+
+def post(
+    path: bytes, body: bytes | None = None, *, key: str = "good", headers: HeaderPairs = (LENGTH,)
+) -> Decision:
+    return ask(path, key=key, method="POST", headers=headers, body=body)
+
+
+@pytest.mark.parametrize(
+    ("path", "key"),
+    [(b"/body/x", "good"), (b"/body/open", "good"), (b"/edit/x", "good"), (b"/v1/x", "model")],
+)
+@pytest.mark.parametrize("header", [LENGTH, (b"transfer-encoding", b"chunked")])
+def test_body_is_asked_for_where_a_rule_needs_it(path: bytes, key: str, header: tuple[bytes, bytes]) -> None:
+    decision = post(path, key=key, headers=[header])
+    assert isinstance(decision, NeedBody)
+    assert decision.key.key_id == f"key_{key}"
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    path=st.sampled_from([b"/body/x", b"/body/open", b"/edit/x", b"/v1/x"]),
+    key=st.sampled_from(["good", "model"]),
+    body=st.sampled_from([b"", b"{", b"{}", b"[]", b'{"model": "qwen3"}', b"\xff"]) | st.binary(max_size=4),
+    headers=st.sampled_from([[LENGTH], [LENGTH, GZIP]]),
+)
+def test_who_brings_the_body_is_never_asked_for_it(
+    path: bytes, key: str, body: bytes, headers: list[tuple[bytes, bytes]]
+) -> None:
+    assert not isinstance(post(path, body, key=key, headers=headers), NeedBody)
+
+
+@pytest.mark.parametrize("path", [b"/v1/x", b"/nowhere", b"/fixed/x"])
+def test_body_without_a_rule_about_it_is_not_asked_for(path: bytes) -> None:
+    decision = post(path)
+    assert not isinstance(decision, NeedBody)
+    assert isinstance(decision, Refuse) or decision.body is None
+
+
+@pytest.mark.parametrize("headers", [[], [(b"content-length", b"0")]])
+@pytest.mark.parametrize(
+    ("path", "route_id"),
+    [(b"/body/x", None), (b"/body/open", "rt_open"), (b"/edit/x", "rt_edit"), (b"/v1/x", "rt_v1")],
+)
+def test_request_without_a_body_is_decided_at_once(
+    path: bytes, route_id: str | None, headers: HeaderPairs
+) -> None:
+    for key in ("good", "model"):
+        decision = post(path, key=key, headers=headers)
+        if route_id is None:
+            assert refused(decision).code == "no_route"
+        else:
+            assert forwarded(decision).compiled.route.route_id == route_id
+            assert forwarded(decision).body is None
+
+
+def test_nobody_is_made_to_send_a_body_in_vain() -> None:
+    assert refused(post(b"/body/x", key="unknown")).status == 401
+    assert refused(ask(b"/edit/x", key="narrow", method="POST", headers=[LENGTH])).status == 403
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "route_id"),
+    [
+        (b"/body/x", b'{"model": "qwen3"}', "rt_qwen"),
+        (b"/body/open", b'{"model": "qwen3"}', "rt_qwen"),
+        (b"/body/open", b'{"model": "other"}', "rt_open"),
+        (b"/body/open", b"not json", "rt_open"),
+    ],
+)
+def test_body_chooses_among_the_routes_and_goes_on_as_it_is(path: bytes, body: bytes, route_id: str) -> None:
+    decision = forwarded(post(path, body))
+    assert (decision.compiled.route.route_id, decision.body) == (route_id, body)
+
+
+@pytest.mark.parametrize(
+    ("path", "key", "body", "place"),
+    [
+        (b"/body/x", "good", b'{"a": nope}', "line 1, column 7"),
+        (b"/edit/x", "good", b'{\n "a": NaN}', "line 2, column 7"),
+        (b"/edit/x", "good", b"[]", "not a JSON object"),
+        (b"/v1/x", "model", b"model=qwen3", "line 1, column 1"),
+        (b"/v1/x", "model", b'{"model": "qwen3", "model": "gpt"}', "line 1, column 34"),
+    ],
+)
+def test_body_that_is_needed_and_cannot_be_read_is_a_bad_request_naming_the_place(
+    path: bytes, key: str, body: bytes, place: str
+) -> None:
+    decision = refused(post(path, body, key=key))
+    assert (decision.status, decision.code, decision.reason) == (400, "bad_request", "bad_body")
+    assert place in decision.message
+    assert decision.key is not None
+
+
+@pytest.mark.parametrize(("path", "key"), [(b"/body/x", "good"), (b"/edit/x", "good"), (b"/v1/x", "model")])
+def test_compressed_body_is_refused_where_it_is_needed_without_being_read(path: bytes, key: str) -> None:
+    decision = refused(post(path, key=key, headers=[LENGTH, GZIP]))
+    assert (decision.status, decision.reason) == (400, "bad_body")
+
+
+def test_compressed_body_is_passed_on_where_another_route_serves_it() -> None:
+    decision = forwarded(post(b"/body/open", headers=[LENGTH, GZIP]))
+    assert (decision.compiled.route.route_id, decision.body) == ("rt_open", None)
+
+
+def test_body_that_fits_no_route_is_no_route() -> None:
+    assert refused(post(b"/body/x", b'{"model": "other"}')).code == "no_route"
+
+
+def test_fields_of_the_route_are_set_and_nothing_else_is_touched() -> None:
+    body = b'{ "n": 12345678901234567890.10, "max_tokens" : 99,"\\u00e9":1.0}'
+    assert forwarded(post(b"/edit/x", body)).body == body.replace(b"99", b"5")
+
+
+@pytest.mark.parametrize(("model", "allowed"), [("qwen3", True), ("gpt-4o", False)])
+def test_key_with_model_entries_may_use_such_models_only(model: str, allowed: bool) -> None:
+    decision = post(b"/v1/x", b'{"model": "%s"}' % model.encode(), key="model")
+    assert isinstance(decision, Forward) is allowed
+    if isinstance(decision, Refuse):
+        assert (decision.status, decision.code) == (403, "permission_denied")
+        assert "gpt" not in decision.message
+
+
+def test_nothing_in_a_body_leads_elsewhere() -> None:
+    for path in (b"/v1/x", b"/edit/x", b"/body/open"):
+        plain = forwarded(post(path, b"{}"))
+        fields = ("api_base", "base_url", "model", "url", "host")
+        hostile = ("{" + ",".join(f'"{field}": "http://evil/"' for field in fields) + "}").encode()
+        decision = forwarded(post(path, hostile))
+        assert (decision.target_url, decision.compiled) == (plain.target_url, plain.compiled)
+        assert decision.headers == plain.headers
+
+
+def test_no_repr_holds_the_body() -> None:
+    assert "s3cret" not in repr(post(b"/edit/x", b'{"a": "s3cret"}'))

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.errors import InvalidInputError
+from proxy.policy.forwarded import Forwarded
 from proxy.policy.headers import (
     HOP_BY_HOP,
     build_header_rules,
@@ -18,9 +19,10 @@ from proxy.policy.headers import (
 from proxy.policy.model import HeaderPairs, RequestHead, Route
 
 STRIPPED = ("host", "x-api-key", "authorization", "x-source-path")
+OWN_HOST = b"gateway.example"
 OWN = {
     b"x-forwarded-for": b"192.0.2.7",
-    b"x-forwarded-host": b"gateway.example",
+    b"x-forwarded-host": OWN_HOST,
     b"x-forwarded-proto": b"http",
     b"x-request-id": b"req_1",
     b"via": b"1.1 fastgate",
@@ -161,6 +163,24 @@ def test_route_may_keep_back_what_the_gateway_would_say_but_never_the_host() -> 
 
 
 @pytest.mark.parametrize(
+    ("forwarded", "chain", "host", "scheme"),
+    [
+        (Forwarded("203.0.113.9", b"203.0.113.9, 192.0.2.7"), b"203.0.113.9, 192.0.2.7", OWN_HOST, b"http"),
+        (Forwarded("a", b"a, b", b"public.example", b"https"), b"a, b", b"public.example", b"https"),
+    ],
+)
+def test_what_a_trusted_proxy_said_goes_on_in_place_of_what_the_client_wrote(
+    forwarded: Forwarded, chain: bytes, host: bytes, scheme: bytes
+) -> None:
+    headers = [(b"host", OWN_HOST), *((name, b"forged") for name in CLAIMED)]
+    head = RequestHead("GET", b"/", b"", headers, peer="192.0.2.7")
+    sent = build_request_headers(head, build_header_rules(make_route(), STRIPPED), "req_1", forwarded)
+    said = {b"x-forwarded-for": chain, b"x-forwarded-host": host, b"x-forwarded-proto": scheme}
+    assert dict(sent) == {b"host": b"backend:8000", **OWN, **said}
+    assert len(sent) == len(dict(sent))
+
+
+@pytest.mark.parametrize(
     ("peer", "host", "unknown"),
     [
         ("", b"gateway.example", {b"x-forwarded-for"}),
@@ -176,6 +196,10 @@ def test_what_is_not_known_is_not_stated(peer: str, host: bytes, unknown: set[by
 def test_via_is_appended_to_in_order_with_the_version_of_the_request() -> None:
     sent = send([(b"via", b"1.1 one"), (b"via", b"1.0 two, 1.1 three")], http_version="1.0")
     assert values_of(b"via", sent) == [b"1.1 one, 1.0 two, 1.1 three, 1.0 fastgate"]
+
+
+def test_an_empty_via_is_no_element_of_the_list() -> None:
+    assert values_of(b"via", send([(b"via", b""), (b"via", b"1.1 one")])) == [b"1.1 one, 1.1 fastgate"]
 
 
 def test_values_go_out_as_latin_1() -> None:

@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.errors import InvalidInputError
+from proxy.policy.bodies import Body, BodyUnreadError
 from proxy.policy.model import RequestHead, Route
-from proxy.policy.permissions import compile_permissions, is_permitted
+from proxy.policy.permissions import compile_permissions, is_body_permitted, is_permitted
 
 ROUTE = Route("rt_1", "chat-main", "/v1/*", "backend:8000")
 ENTRIES = ("/v1/*", "GET /health", "POST /v1/chat/*", "route:chat-*", "route:rt_2", "/exact", "*")
@@ -87,7 +88,7 @@ def test_list_allows_what_any_of_its_entries_allows(
         "GET POST /v1/*",
         "/v1/ x",
         "route:",
-        "model:gpt-*",
+        "model:",
         "**",
         "/a/***",
         "/u/{id",
@@ -103,3 +104,50 @@ def test_refusal_names_the_entry_and_how_to_write_one() -> None:
     with pytest.raises(InvalidInputError, match="'v1/x' is not a permission") as caught:
         compile_permissions(["v1/x"])
     assert "POST /v1/chat/*" in caught.value.hint
+
+
+def permits_body(*entries: str, body: bytes) -> bool:
+    head = RequestHead("POST", b"/v1/chat", b"", ())
+    return is_body_permitted(compile_permissions(entries), Body(head, body))
+
+
+@pytest.mark.parametrize(
+    ("body", "allowed"),
+    [
+        (b'{"model": "gpt-4o"}', True),
+        (b'{"a": {"model": "x"}, "model": "qwen3"}', True),
+        (b"", True),
+        (b'{"model": "qwen30"}', False),
+        (b'{"model": "GPT-4o"}', False),
+        (b'{"model": ["gpt-4o"]}', False),
+        (b'{"model": null}', False),
+        (b'{"a": 1}', False),
+        (b'["gpt-4o"]', False),
+        (b'"gpt-4o"', False),
+        (b'{"model": "gpt-4o", "Model": "other"}', False),
+        (b'{"MODEL": "gpt-4o"}', False),
+        (b'{"model": "gpt-4o\\nx"}', True),  # as `gpt-*` says
+    ],
+)
+def test_model_entry_narrows_to_bodies_that_name_such_a_model(body: bytes, allowed: bool) -> None:
+    assert permits_body("model:gpt-*", "/v1/*", "model:qwen3", body=body) is allowed
+
+
+def test_key_without_model_entries_does_not_look_at_the_body() -> None:
+    assert permits_body("/v1/*", body=b"not json")
+
+
+def test_model_entries_alone_allow_every_route() -> None:
+    assert permits("model:gpt-*")
+    assert not permits("model:gpt-*", "/v2/*")
+
+
+def test_body_that_is_not_json_cannot_be_permitted_by_its_model() -> None:
+    with pytest.raises(InvalidInputError, match="line 1, column 1"):
+        permits_body("model:*", body=b"model=gpt-4o")
+
+
+def test_body_that_was_announced_has_to_be_read_first() -> None:
+    head = RequestHead("POST", b"/", b"", [(b"transfer-encoding", b"chunked")])
+    with pytest.raises(BodyUnreadError):
+        is_body_permitted(compile_permissions(["model:*"]), Body(head))

@@ -9,10 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.errors import InvalidInputError
+from proxy.policy.bodies import Body, BodyUnreadError
 from proxy.policy.headers import header_values_match
 from proxy.policy.model import HeaderPairs, RequestHead, Route
 from proxy.policy.patterns import compile_pattern
-from proxy.policy.routing import build_route_table, compile_route
+from proxy.policy.routing import CompiledRoute, RouteTable, Trace, build_route_table, compile_route
 
 PATTERNS = (
     "/",
@@ -57,8 +58,12 @@ def make_route(route_id: str, match_path: str, **fields: object) -> Route:
     return Route(route_id, route_id, match_path, "backend:8000", **fields)  # type: ignore[arg-type]
 
 
+def find(table: RouteTable, head: RequestHead, body: bytes = b"") -> tuple[CompiledRoute, object] | None:
+    return table.find(head, Body(head, body))
+
+
 def find_id(routes: list[Route], path: bytes, method: str = "GET", headers: HeaderPairs = ()) -> str | None:
-    found = build_route_table(routes).find(RequestHead(method, path, b"", headers))
+    found = find(build_route_table(routes), RequestHead(method, path, b"", headers))
     return found[0].route.route_id if found else None
 
 
@@ -92,7 +97,7 @@ def test_table_finds_just_what_a_scan_finds_in_whatever_order_it_was_built(
     routes: list[Route], head: RequestHead
 ) -> None:
     for given_order in (routes, routes[::-1]):
-        found = build_route_table(given_order).find(head)
+        found = find(build_route_table(given_order), head)
         assert (found[0].route.route_id if found else None) == scan(routes, head)
 
 
@@ -125,7 +130,7 @@ def test_route_that_lacks_the_method_or_a_header_lets_the_next_one_serve() -> No
 def test_inactive_route_serves_nothing_and_is_not_counted() -> None:
     table = build_route_table([make_route("off", "/*", is_active=False), make_route("on", "/on")])
     assert table.size == 1
-    assert table.find(RequestHead("GET", b"/x", b"", ())) is None
+    assert find(table, RequestHead("GET", b"/x", b"", ())) is None
 
 
 def test_empty_table_finds_nothing() -> None:
@@ -133,9 +138,75 @@ def test_empty_table_finds_nothing() -> None:
 
 
 def test_match_holds_what_the_placeholders_stand_for() -> None:
-    found = build_route_table([make_route("r", "/user/{id}")]).find(RequestHead("GET", b"/user/7", b"", ()))
+    head = RequestHead("GET", b"/user/7", b"", ())
+    found = build_route_table([make_route("r", "/user/{id}")]).find(head, Body(head))
     assert found is not None
     assert found[1]["id"] == b"7"
+
+
+QWEN = {"type": "object", "properties": {"model": {"const": "qwen3"}}, "required": ["model"]}
+BY_BODY = [
+    make_route("qwen", "/v1/*", match_body_schema=QWEN, priority=1),
+    make_route("rest", "/v1/*"),
+]
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "served_by"),
+    [
+        (b'{"model": "qwen3"}', (), "qwen"),
+        (b'{"model": "other"}', (), "rest"),
+        (b"[]", (), "rest"),
+        (b"{", (), "rest"),
+        (b"", (), "rest"),
+        (b'{"model": "qwen3"}', [(b"content-encoding", b"identity")], "qwen"),
+        (b'{"model": "qwen3"}', [(b"content-encoding", b"gzip")], "rest"),
+    ],
+)
+def test_route_with_a_body_schema_serves_only_a_body_that_fits(
+    body: bytes, headers: HeaderPairs, served_by: str
+) -> None:
+    found = find(build_route_table(BY_BODY), RequestHead("POST", b"/v1/chat", b"", headers), body)
+    assert found is not None
+    assert found[0].route.route_id == served_by
+
+
+def test_body_is_asked_for_only_where_the_answer_depends_on_it() -> None:
+    table = build_route_table([*BY_BODY, make_route("first", "/v1/first", priority=0)])
+    announced = [(b"content-length", b"5")]
+    asking = RequestHead("POST", b"/v1/chat", b"", announced)
+    with pytest.raises(BodyUnreadError):
+        table.find(asking, Body(asking))
+    for path, headers in (
+        (b"/v1/first", announced),
+        (b"/v1/chat", [(b"content-length", b"0")]),
+        (b"/x", announced),
+    ):
+        head = RequestHead("POST", path, b"", headers)
+        table.find(head, Body(head))
+
+
+def test_trace_tells_what_was_tried_and_what_it_failed_on() -> None:
+    table = build_route_table(
+        [
+            make_route("path", "/v1/{x}/y", priority=1),
+            make_route("method", "/v1/*", priority=2, match_methods=frozenset({"GET"})),
+            make_route("headers", "/v1/*", priority=3, match_headers=(("X-A", None),)),
+            make_route("body", "/v1/*", priority=4, match_body_schema=QWEN),
+            make_route("served", "/v1/*", priority=5),
+            make_route("later", "/v1/*", priority=6),
+        ]
+    )
+    trace: Trace = []
+    head = RequestHead("POST", b"/v1/chat", b"", ())
+    table.find(head, Body(head, b"{}"), trace)
+    assert [(compiled.route.route_id, failed_on) for compiled, failed_on in trace] == [
+        ("path", "path"),
+        ("method", "method"),
+        ("headers", "headers"),
+        ("body", "body"),
+        ("served", None),
+    ]
 
 
 def test_candidates_are_the_routes_whose_literal_prefix_the_path_has_in_order() -> None:
@@ -160,7 +231,7 @@ def test_compiled_route_knows_its_origin_and_its_path() -> None:
 
 def test_headers_named_in_the_configuration_are_stripped() -> None:
     table = build_route_table([make_route("r", "/*")], strip_headers=iter(["X-Source-Path"]))
-    found = table.find(RequestHead("GET", b"/", b"", ()))
+    found = find(table, RequestHead("GET", b"/", b"", ()))
     assert found is not None
     assert b"x-source-path" in found[0].header_rules.dropped
 
@@ -171,6 +242,8 @@ def test_headers_named_in_the_configuration_are_stripped() -> None:
         {"match_path": "v1"},
         {"match_path": "/v1", "target_path": "/{id}"},
         {"match_path": "/v1", "add_headers": (("Content-Length", "5"),)},
+        {"match_path": "/v1", "match_body_schema": {"type": "nonsense"}},
+        {"match_path": "/v1", "add_body_fields": (("a", b"{"),)},
     ],
 )
 def test_route_that_cannot_be_compiled_is_refused(fields: dict[str, object]) -> None:
@@ -189,6 +262,6 @@ def test_long_path_of_many_folders_costs_no_more_than_the_table_is_deep() -> Non
     head = RequestHead("GET", b"/a" * 8_000, b"", ())
     started = time.process_time()
     for _ in range(20):
-        assert table.find(head) is not None
+        assert find(table, head) is not None
     # Looking up each of its 8,000 folders took thirty times as long as this.
     assert time.process_time() - started < 0.2

@@ -27,12 +27,21 @@ from proxy.app import create_app
 from proxy.audit.events import AuditEvent, Begin, End
 from proxy.audit.journal import list_segments
 from proxy.server import Site, read_limits, serve_site
-from proxy.settings import AuditSettings, DatabaseSettings, ProxySettings, SecuritySettings, Settings
+from proxy.settings import (
+    AuditSettings,
+    CorsSettings,
+    DatabaseSettings,
+    ProxySettings,
+    RateLimitingSettings,
+    SecuritySettings,
+    Settings,
+)
 from proxy.store.database import Database, open_database
 from proxy.store.keys import create_key
 from proxy.store.routes import NewRoute, add_route
 
 TIMEOUT_SECONDS = 5.0
+UNLIMITED = RateLimitingSettings(default_requests_per_minute=0)
 
 
 @dataclass
@@ -274,6 +283,8 @@ class MakeGate(Protocol):
         audit: AuditSettings = ...,
         grace_seconds: float = ...,
         security: SecuritySettings = ...,
+        rate_limiting: RateLimitingSettings = ...,
+        cors: CorsSettings = ...,
     ) -> Gate: ...
 
 
@@ -324,12 +335,16 @@ def _run_gate(
     proxy: ProxySettings | None = None,
     audit: AuditSettings | None = None,
     security: SecuritySettings | None = None,
+    rate_limiting: RateLimitingSettings | None = None,
+    cors: CorsSettings | None = None,
     grace_seconds: float = 0.2,
 ) -> Iterator[Gate]:
     settings = Settings(
         database=DatabaseSettings(url=f"sqlite:///{folder / 'fastgate.db'}"),
         proxy=proxy or ProxySettings(),
         security=security or SecuritySettings(),
+        rate_limiting=replace(rate_limiting or UNLIMITED, file=folder / "limits"),
+        cors=cors or CorsSettings(),
         audit=replace(audit or AuditSettings(), directory=folder / "journal"),
     )
     secret = ""

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import httpx
 import pytest
 import trustme
+import uvloop
 
-from proxy.relay.direct import DirectTransport, ResponseBody
+from proxy.relay.bodies import BytesBody
+from proxy.relay.direct import DirectTransport, ResponseBody, StaleConnectionError
 from proxy.relay.upstream import build_transport
 
 TIMEOUTS = {"connect": 2.0, "read": 2.0, "write": 2.0}
@@ -40,13 +43,14 @@ async def ask(
     method: str = "GET",
     headers: list[tuple[bytes, bytes]] | None = None,
     body: httpx.AsyncByteStream | None = None,
+    fresh: bool = False,
 ) -> httpx.Response:
     request = httpx.Request(
         method,
         url,
         headers=[(b"host", b"x"), *(headers or ())],
         stream=body or httpx.ByteStream(b""),
-        extensions={"target": b"/raw/%7Epath?q", "timeout": TIMEOUTS},
+        extensions={"target": b"/raw/%7Epath?q", "timeout": TIMEOUTS, "fresh": fresh},
     )
     return await transport.handle_async_request(request)
 
@@ -209,3 +213,156 @@ def test_tls_is_verified_certificate_and_name(name: str, trusted: bool, works: b
         server.close()
 
     asyncio.run(test())
+
+
+def test_an_early_answer_to_a_small_slow_body_is_seen() -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"first")
+        writer.write(b"HTTP/1.1 413 No\r\ncontent-length: 0\r\n\r\n")
+
+    async def test(transport: DirectTransport, url: str) -> None:
+        body = Body(b"first", b"never", release=asyncio.Event())
+        response = await ask(transport, url, method="POST", headers=[(b"content-length", b"10")], body=body)
+        assert response.status_code == 413
+        assert await read(response) == b""
+
+    run(serve, test)
+
+
+def test_a_body_in_memory_goes_out_with_its_head() -> None:
+    seen = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        seen.append(await reader.read(1000))
+        writer.write(ANSWER)
+
+    async def test(transport: DirectTransport, url: str) -> None:
+        headers = [(b"content-length", b"4")]
+        response = await ask(transport, url, method="POST", headers=headers, body=BytesBody(b"body"))
+        assert await read(response) == b"ok"
+        assert seen[0].endswith(b"content-length: 4\r\n\r\nbody")
+
+    run(serve, test)
+
+
+def test_a_body_that_no_header_announces_is_not_sent() -> None:
+    seen = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for _ in range(2):
+            seen.append(await reader.readuntil(b"\r\n\r\n"))
+            writer.write(ANSWER)
+
+    async def test(transport: DirectTransport, url: str) -> None:
+        for _ in range(2):
+            assert await read(await ask(transport, url, method="POST", body=Body(b"unannounced"))) == b"ok"
+        assert seen[0] == seen[1]
+
+    run(serve, test)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello",
+        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n2\r\n w\r\n0\r\n\r\n",
+    ],
+    ids=["length", "chunked"],
+)
+def test_an_answer_cut_anywhere_on_the_wire_is_an_error(answer: bytes) -> None:
+    cuts = iter(range(len(answer)))
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer[: next(cuts)])
+        writer.close()
+
+    async def test(transport: DirectTransport, url: str) -> None:
+        for _ in range(len(answer)):
+            with pytest.raises(httpx.TransportError):
+                await read(await ask(transport, url))
+
+    run(serve, test)
+
+
+def test_a_connection_that_ends_while_idle_is_not_used_and_one_that_ends_on_reuse_is_told_apart() -> None:
+    accepted: list[asyncio.StreamWriter] = []
+    closed_by_peer = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        accepted.append(writer)
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(ANSWER)
+        await writer.drain()
+        if len(accepted) == 1:
+            writer.close()
+            closed_by_peer.set()
+        elif len(accepted) == 2:
+            await reader.readuntil(b"\r\n\r\n")
+            writer.close()
+
+    async def test(transport: DirectTransport, url: str) -> None:
+        assert await read(await ask(transport, url)) == b"ok"
+        await closed_by_peer.wait()
+        await asyncio.sleep(0)  # the end is on its way through the same loop
+        while len(accepted) == 1:
+            with contextlib.suppress(StaleConnectionError):
+                assert await read(await ask(transport, url)) == b"ok"
+        with pytest.raises(StaleConnectionError):
+            await ask(transport, url)
+        assert await read(await ask(transport, url)) == b"ok"
+        assert len(accepted) == 3
+        assert await read(await ask(transport, url, fresh=True)) == b"ok"
+        assert len(accepted) == 4
+
+    run(serve, test)
+
+
+def test_a_host_name_that_cannot_be_is_a_failure_to_connect() -> None:
+    async def test() -> None:
+        transport = DirectTransport(ssl.create_default_context())
+        request = httpx.Request(
+            "GET",
+            "http://x",
+            extensions={"target": b"/", "timeout": TIMEOUTS, "origin": ("http", "a..b", 80)},
+        )
+        with pytest.raises(httpx.ConnectError):
+            await transport.handle_async_request(request)
+
+    asyncio.run(test())
+
+
+@pytest.mark.parametrize("is_clean", [True, False])
+def test_a_body_without_a_length_is_whole_only_if_tls_says_so(is_clean: bool) -> None:
+    # RFC 9112 section 9.8: without close_notify anybody on the way may have cut it.
+    authority = trustme.CA()
+    serving = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(serving)
+    trusting = ssl.create_default_context()
+    authority.configure_trust(trusting)
+
+    def answer(listener: socket.socket) -> None:
+        with serving.wrap_socket(listener.accept()[0], server_side=True) as wire:
+            wire.recv(1000)
+            wire.sendall(b"HTTP/1.1 200 OK\r\n\r\nuntil the end")
+            if is_clean:
+                wire.unwrap().close()
+
+    async def test(listener: socket.socket) -> None:
+        answering = asyncio.get_running_loop().run_in_executor(None, answer, listener)
+        transport = DirectTransport(trusting)
+        url = f"https://localhost:{listener.getsockname()[1]}"
+        if is_clean:
+            assert await read(await ask(transport, url)) == b"until the end"
+        else:
+            with pytest.raises(httpx.RemoteProtocolError):
+                await read(await ask(transport, url))
+        await transport.aclose()
+        await answering
+
+    # The loop that the gateway runs on; asyncio's own takes such an end for a clean one.
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+    ):
+        runner.run(test(listener))

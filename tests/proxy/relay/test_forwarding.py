@@ -302,7 +302,7 @@ def test_a_chunk_that_is_none_breaks_the_transfer_off(gate: Fixture, backend: Fi
     wire.send(EVENT_STREAM + b"5\r\nhello\r\nzz\r\n")
     client.read_until(b"hello")
     assert b"0\r\n\r\n" not in client.read_rest()
-    assert gate.wait_for_end().error == "upstream_truncated"
+    assert gate.wait_for_end().error == "upstream_invalid"
 
 
 def test_a_backend_that_refuses_connections_is_a_502(make_gate: Fixture) -> None:

@@ -8,16 +8,19 @@ from typing import Any
 
 import pytest
 
+from proxy.http1.request import BAD_BODY, TIMED_OUT
 from proxy.relay.replies import (
-    BAD_BODY_REPLY,
+    BODY_REPLIES,
     INTERNAL,
     NOT_RECORDED,
     OVERLOADED,
+    RATE_LIMITED,
     READ_ONLY,
-    TIMED_OUT_REPLY,
     TOO_LARGE,
     build_error,
+    own_headers,
     send_error,
+    send_no_content,
 )
 
 
@@ -47,8 +50,9 @@ def test_a_body_has_the_shape_that_clients_know(status: int, kind: str) -> None:
         (INTERNAL, 500, "internal_error"),
         (OVERLOADED, 503, "overloaded"),
         (READ_ONLY, 400, "bad_request"),
-        (BAD_BODY_REPLY, 400, "bad_request"),
-        (TIMED_OUT_REPLY, 408, "bad_request"),
+        (BODY_REPLIES[BAD_BODY], 400, "bad_request"),
+        (BODY_REPLIES[TIMED_OUT], 408, "bad_request"),
+        (RATE_LIMITED, 429, "rate_limited"),
     ],
 )
 def test_fixed_answers_have_the_codes_of_the_contract(
@@ -83,3 +87,22 @@ def test_a_401_tells_how_to_authenticate() -> None:
 
 def test_a_503_tells_when_to_try_again() -> None:
     assert dict(send(503)[0]["headers"])[b"retry-after"] == b"1"
+
+
+def test_a_204_states_no_length_and_has_a_date() -> None:
+    sent: list[Any] = []
+
+    async def take(message: Any) -> None:
+        sent.append(message)
+
+    asyncio.run(send_no_content(take, [(b"x-a", b"1")]))
+    start, end = sent
+    assert (start["status"], [name for name, _ in start["headers"]]) == (204, [b"date", b"x-a"])
+    assert (end["body"], end["more_body"]) == (b"", False)
+
+
+def test_every_response_says_its_id_and_where_the_time_went() -> None:
+    assert own_headers("req_1", 1500, 250_000) == [
+        (b"x-request-id", b"req_1"),
+        (b"server-timing", b"gateway;dur=1.500, upstream;dur=250.000"),
+    ]

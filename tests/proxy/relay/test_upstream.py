@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import httpx
 import pytest
+from hypercorn.asyncio import serve
+from hypercorn.config import Config
 
 from proxy.errors import UpstreamError, UpstreamInvalidError, UpstreamTimeoutError, UpstreamTruncatedError
+from proxy.policy.model import Route
+from proxy.policy.routing import CompiledRoute, compile_route
 from proxy.relay.upstream import Upstream, build_transport, translate_error
+from proxy.settings import ProxySettings
+from proxy.store.routes import NewRoute
 
 Fixture = Any
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
@@ -31,6 +39,11 @@ class SlowClosingStream(httpx.AsyncByteStream):
     async def aclose(self) -> None:
         await self.may_close.wait()
         self.closed.set()
+
+
+def to(host: str, **wishes: Any) -> CompiledRoute:
+    """Return a route to a backend."""
+    return compile_route(Route("rt_1", "one", "/*", host, **wishes))
 
 
 def run(test: Callable[[Upstream], Awaitable[None]], connect_timeout: float = 2.0) -> None:
@@ -66,6 +79,7 @@ def full_listener() -> Iterator[str]:
         (httpx.WriteTimeout(""), UpstreamTimeoutError, 504),
         (httpx.PoolTimeout(""), UpstreamTimeoutError, 504),
         (httpx.ConnectError("secret"), UpstreamError, 502),
+        (httpx.ProxyError("secret"), UpstreamError, 502),
         (httpx.ReadError("secret"), UpstreamInvalidError, 502),
         (httpx.RemoteProtocolError("secret"), UpstreamInvalidError, 502),
         (httpx.LocalProtocolError("secret"), UpstreamInvalidError, 502),
@@ -98,9 +112,7 @@ def test_a_request_goes_out_as_it_was_given(backend: Fixture, monkeypatch: pytes
             wire.send(OK)
 
         answering = asyncio.get_running_loop().run_in_executor(None, answer)
-        response = await upstream.send(
-            "GET", f"http://{backend.host}", b"/a/%7e//b?x=%20&&y", headers, None, 2.0
-        )
+        response = await upstream.send("GET", to(backend.host), b"/a/%7e//b?x=%20&&y", headers, None, 2.0)
         await answering
         assert isinstance(response.stream, httpx.AsyncByteStream)
         assert b"".join([chunk async for chunk in response.stream]) == b"ok"
@@ -117,7 +129,7 @@ def test_no_such_host_and_no_such_port_are_unreachable() -> None:
     async def test(upstream: Upstream) -> None:
         for host in (closed, "no-such-host.invalid"):
             with pytest.raises(UpstreamError) as caught:
-                await upstream.send("GET", f"http://{host}", b"/", [(b"host", b"x")], None, 2.0)
+                await upstream.send("GET", to(host), b"/", [(b"host", b"x")], None, 2.0)
             assert caught.value.code == "upstream_unreachable"
 
     run(test)
@@ -128,7 +140,7 @@ def test_a_backend_that_accepts_nobody_is_a_time_out() -> None:
 
         async def test(upstream: Upstream) -> None:
             with pytest.raises(UpstreamTimeoutError):
-                await upstream.send("GET", f"http://{host}", b"/", [(b"host", b"x")], None, 2.0)
+                await upstream.send("GET", to(host), b"/", [(b"host", b"x")], None, 2.0)
 
         run(test, connect_timeout=0.1)
 
@@ -142,7 +154,9 @@ def test_a_backend_that_speaks_no_tls_is_unreachable(backend: Fixture) -> None:
 
         answering = asyncio.get_running_loop().run_in_executor(None, answer)
         with pytest.raises(UpstreamError) as caught:
-            await upstream.send("GET", f"https://{backend.host}", b"/", [(b"host", b"x")], None, 2.0)
+            await upstream.send(
+                "GET", to(backend.host, target_protocol="https"), b"/", [(b"host", b"x")], None, 2.0
+            )
         assert caught.value.code == "upstream_unreachable"
         await answering
 
@@ -175,3 +189,113 @@ def test_a_cookie_for_one_client_is_not_sent_for_another(gate: Fixture, backend:
     assert b"cookie" not in wire.read_head().lower()
     wire.send(OK)
     assert second.read_reply().status == 200
+
+
+def test_the_gateway_turns_to_the_next_backend_of_a_route(make_gate: Fixture, backend: Fixture) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        closed = f"127.0.0.1:{listener.getsockname()[1]}"
+    gate = make_gate(routes=[NewRoute("/v1/*", closed, targets=[f"http://{backend.host}"])])
+    client = gate.send(body=b"hello")
+    wire = backend.accept()
+    assert f"host: {backend.host}\r\n".encode() in wire.read_head()
+    assert wire.read_exactly(5) == b"hello"
+    wire.send(OK)
+    assert client.read_reply("POST").body == b"ok"
+
+
+def test_a_stream_that_takes_longer_than_the_whole_may_is_broken_off(
+    make_gate: Fixture, backend: Fixture
+) -> None:
+    proxy = ProxySettings(total_timeout=0.2)
+    gate = make_gate(routes=[NewRoute("/v1/*", backend.host)], proxy=proxy)
+    client = gate.send()
+    wire = backend.accept()
+    wire.read_head()
+    wire.send(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n")
+    wire.send_chunk(b"data: 1\n\n")
+    assert not client.read_rest().endswith(b"0\r\n\r\n")
+    wire.wait_closed()
+    assert gate.wait_for_end().error == "upstream_timeout"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.0 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n",
+        b"HTTP/1.1 000 None\r\ncontent-length: 0\r\n\r\n",
+        b"HTTP/1.1 101 Switching\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\n" + b"x: y\r\n" * 201 + b"\r\n",
+    ],
+    ids=["coding in 1.0", "no status", "101", "headers"],
+)
+def test_an_answer_that_could_be_misread_is_a_502(gate: Fixture, backend: Fixture, answer: bytes) -> None:
+    client = gate.send()
+    wire = backend.accept()
+    wire.read_head()
+    wire.send(answer)
+    reply = client.read_reply()
+    assert reply.status == 502
+    assert gate.end_of(reply).error == "upstream_invalid"
+    wire.wait_closed()
+
+
+def test_a_client_that_leaves_frees_a_backend_of_http_2(make_gate: Fixture, backend: Fixture) -> None:
+    gate = make_gate(routes=[NewRoute("/v1/*", backend.host, http_version="2")])
+    client = gate.send()
+    wire = backend.accept()
+    assert wire.read_until(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+    client.reset()
+    wire.wait_closed()
+    assert gate.wait_for_end().error == "client_abort"
+
+
+def test_an_egress_proxy_is_used_by_the_gateway(make_gate: Fixture, backend: Fixture) -> None:
+    proxy = ProxySettings(egress_proxy=f"http://{backend.host}")
+    gate = make_gate(routes=[NewRoute("/v1/*", "backend.test:81")], proxy=proxy)
+    client = gate.send("/v1/a%20b?q=%zz")
+    wire = backend.accept()
+    assert wire.read_head().startswith(b"GET http://backend.test:81/v1/a%20b?q=%zz HTTP/1.1\r\n")
+    wire.send(OK)
+    assert client.read_reply().body == b"ok"
+
+
+async def echo(scope: Any, receive: Any, send: Any) -> None:
+    """Answer with the HTTP version, the target and the body."""
+    if scope["type"] != "http":
+        return
+    body, more = b"", True
+    while more:
+        message = await receive()
+        body, more = body + message.get("body", b""), message.get("more_body", False)
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"x-a", b"1")]})
+    target = scope["raw_path"] + b"?" + scope["query_string"]
+    await send(
+        {"type": "http.response.body", "body": b" ".join((scope["http_version"].encode(), target, body))}
+    )
+
+
+@pytest.fixture
+def http2_port() -> Iterator[int]:
+    """The port of `echo` on Hypercorn, which speaks HTTP/2 in clear text too."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    port = listener.getsockname()[1]
+    config, stop = Config(), threading.Event()
+    config.bind = [f"fd://{listener.detach()}"]
+    config.errorlog = None
+    config.graceful_timeout = 0.2
+    trigger = partial(asyncio.to_thread, stop.wait)
+    thread = threading.Thread(target=lambda: asyncio.run(serve(echo, config, shutdown_trigger=trigger)))
+    thread.start()
+    yield port
+    stop.set()
+    thread.join(10)
+
+
+@pytest.mark.parametrize("size", [0, 5, 300_000])
+def test_a_route_marked_so_is_served_over_http_2(make_gate: Fixture, http2_port: int, size: int) -> None:
+    gate = make_gate(routes=[NewRoute("/v1/*", f"127.0.0.1:{http2_port}", http_version="2")])
+    for _ in range(2):
+        client = gate.send("/v1/a%7e?q=%20", body=b"x" * size)
+        reply = client.read_reply("POST")
+        assert reply.body == b"2 /v1/a%7e?q=%20 " + b"x" * size
+        assert reply.header("x-a") == "1"

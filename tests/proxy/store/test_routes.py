@@ -64,6 +64,8 @@ def test_everything_that_was_asked_for_reaches_policy(database: Database) -> Non
         timeout=7,
         priority=5,
         is_active=False,
+        match_body_schema={"required": ["model"]},
+        add_body_fields={"seed": 10**30, "options.mode": "é"},
     )
     add_route(database, asked, NOW)
     assert load_routes(database) == (
@@ -84,10 +86,17 @@ def test_everything_that_was_asked_for_reaches_policy(database: Database) -> Non
                 priority=5,
                 is_active=False,
                 created_at_us=int(NOW.timestamp()) * 1_000_000,
+                match_body_schema={"required": ["model"]},
+                add_body_fields=(("seed", b"1" + b"0" * 30), ("options.mode", '"é"'.encode())),
             ),
         ),
         (),
     )
+
+
+def test_an_empty_schema_is_no_condition(database: Database) -> None:
+    add_route(database, replace(PLAIN, match_body_schema={}), NOW)
+    assert load_routes(database)[0][0].match_body_schema is None
 
 
 def test_any_method_is_no_condition(database: Database) -> None:
@@ -158,8 +167,12 @@ def test_deleting_is_all_or_nothing(database: Database) -> None:
 @pytest.mark.parametrize(
     ("column", "value"),
     [
-        ("match_body_schema", '{"type": "object"}'),
-        ("add_body_fields", '{"model": "x"}'),
+        ("match_body_schema", "[]"),
+        ("match_body_schema", "{oops"),
+        ("match_body_schema", "0"),
+        ("add_body_fields", "[1]"),
+        ("add_body_fields", "{oops"),
+        ("add_body_fields", '{"a": NaN}'),
         ("match_headers", "{oops"),
         ("match_headers", '["a"]'),
         ("match_headers", '{"a": 1}'),

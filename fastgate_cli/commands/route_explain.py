@@ -1,0 +1,214 @@
+"""`fastgate routes explain`: what the gateway would do with a request, and why. Nothing is sent.
+
+The decision is the gateway's own function. Only what the gateway alone can know is missing: references in
+headers stay as they are written, since their values belong to the process that serves.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from fastgate_cli.arguments import read_argument
+from fastgate_cli.columns import Column, format_flag, style_flag
+from fastgate_cli.commands.route_table import read_table
+from fastgate_cli.context import Invocation, invocation_of
+from fastgate_cli.headers import check_name, mask_value
+from fastgate_cli.options import FieldsOption, JsonOption, OutputOption
+from fastgate_cli.output import OutputOptions, print_object, print_rows
+from proxy.clock import to_us
+from proxy.errors import InvalidInputError, NotFoundError
+
+if TYPE_CHECKING:
+    from proxy.policy.decide import KeyEntry
+    from proxy.policy.model import RequestHead
+    from proxy.store.database import Database
+
+COLUMNS = (
+    Column("matched"),
+    Column("refusal"),
+    Column("key_id"),
+    Column("target_url"),
+    Column("request_headers"),
+    Column("request_body"),
+    Column("candidates", shown="data"),
+)
+CANDIDATE_COLUMNS = (
+    Column("route_id", "route"),
+    Column("matched", "on", text=format_flag, style=style_flag),
+    Column("failed_on", "failed on"),
+    Column("reason", elastic=True),
+)
+_REQUEST_ID = "req_00000000000000000000000000"
+# Stands for a key of which only the id is known, or for one that may do everything; no key can look like it.
+_STAND_IN = "stand-in"
+_CREDENTIALS = frozenset((b"authorization", b"x-api-key", b"api-key"))
+
+
+def explain_request(
+    ctx: typer.Context,
+    method: Annotated[str, typer.Argument(metavar="METHOD", help="GET, POST, ...")],
+    path: Annotated[str, typer.Argument(metavar="PATH", help="The path, with its query if there is one.")],
+    header: Annotated[
+        list[str] | None,
+        typer.Option("--header", metavar="'K: V'", help="A header of the request. Repeatable."),
+    ] = None,
+    data: Annotated[
+        str | None, typer.Option("--data", metavar="JSON|@FILE", help="The body of the request.")
+    ] = None,
+    key: Annotated[
+        str | None,
+        typer.Option(
+            "--key", metavar="KEY_OR_ID", help="With this key; without it, one that may do everything."
+        ),
+    ] = None,
+    output: OutputOption = None,
+    as_json: JsonOption = False,
+    fields: FieldsOption = None,
+) -> None:
+    """Show which route would serve a request, what would be sent to the backend, and why. Nothing is sent.
+
+    A body is taken for JSON unless a content-type is given. References in headers are shown as written.
+
+    Examples:
+      fastgate routes explain POST /v1/chat/completions --data '{"model": "qwen3"}'
+      fastgate routes explain GET /v1/models --key key_01jd2m5n8r9xq4t7w0z3v6b1ca --json
+    """
+    from proxy.policy.decide import Snapshot
+    from proxy.policy.explanation import explain
+    from proxy.policy.routing import build_route_table
+
+    invocation = invocation_of(ctx)
+    printing = invocation.read_output(output, as_json=as_json, fields=fields, columns=COLUMNS)
+    strip = invocation.settings.proxy.strip_headers
+    body = b"" if data is None else read_argument(data)
+    given = [_read_header(text) for text in header or ()]
+    if key is not None and {name for name, _ in given} & _CREDENTIALS:
+        hint = "give the key once; without --key the header counts"
+        raise InvalidInputError("--key and a header with a key contradict each other", hint=hint)
+    with invocation.reading() as database:
+        entries, credential = _read_keys(database, key, invocation)
+        table = read_table(database, strip)
+    head = _build_head(method, path, given, body, credential, invocation)
+    usable = [one.route for one in table.compiled]
+    snapshot = Snapshot(0, entries, build_route_table(usable, strip_headers=strip))
+    explained = explain(head, body, snapshot, table.compiled, to_us(invocation.now), _REQUEST_ID)
+    row = _build_row(explained, body, invocation)
+    row["candidates"] += [
+        _build_candidate(route_id, False, "disabled", f"the route cannot be used: {problem}")
+        for route_id, problem in table.problems
+    ]
+    _print(row, printing)
+
+
+def _read_keys(
+    database: Database, key: str | None, invocation: Invocation
+) -> tuple[dict[str, KeyEntry], str]:
+    """Return the keys by digest, and the credential to present unless the request brings its own."""
+    from proxy.policy.credentials import digest_secret
+    from proxy.policy.decide import KeyEntry
+    from proxy.policy.model import ApiKey
+    from proxy.policy.permissions import compile_permissions
+    from proxy.store.keys import get_key, load_keys
+
+    entries = {}
+    for known in load_keys(database):
+        try:
+            entries[known.digest] = KeyEntry(known, compile_permissions(known.permissions))
+        except InvalidInputError:
+            continue  # the gateway leaves it out too
+    stand_in = digest_secret(_STAND_IN.encode())
+    if key is None:
+        entries[stand_in] = KeyEntry(ApiKey("", stand_in))
+        return entries, _STAND_IN
+    by_id = next((entry for entry in entries.values() if entry.key.key_id == key), None)
+    if by_id is not None:
+        entries[stand_in] = by_id
+        return entries, _STAND_IN
+    if key.startswith("key_"):
+        get_key(database, key, now=invocation.now)
+        raise NotFoundError(f"the permissions of the key {key!r} cannot be read", hint="give it others")
+    return entries, key
+
+
+def _build_head(
+    method: str,
+    path: str,
+    given: list[tuple[bytes, bytes]],
+    body: bytes,
+    credential: str,
+    invocation: Invocation,
+) -> RequestHead:
+    from proxy.policy.model import RequestHead
+
+    names = {name for name, _ in given}
+    app = invocation.settings.app
+    headers = [] if b"host" in names else [(b"host", f"{app.host}:{app.port}".encode())]
+    if not names & _CREDENTIALS:
+        headers.append((b"authorization", b"Bearer " + os.fsencode(credential)))
+    headers += given
+    if body and not names & {b"content-length", b"transfer-encoding"}:
+        headers.append((b"content-length", b"%d" % len(body)))
+    if body and b"content-type" not in names:
+        headers.append((b"content-type", b"application/json"))
+    raw_path, _, query = os.fsencode(path).partition(b"?")
+    return RequestHead(method.upper(), raw_path, query, headers, peer="127.0.0.1")
+
+
+def _read_header(text: str) -> tuple[bytes, bytes]:
+    name, colon, value = text.partition(":")
+    if not colon:
+        # The text is not quoted: it may be a secret.
+        raise InvalidInputError("a header has no colon", hint="write it as --header 'Name: value'")
+    return check_name(name.strip(), name).lower().encode(), os.fsencode(value.strip())
+
+
+def _build_row(explained: Any, body: bytes, invocation: Invocation) -> dict[str, Any]:
+    from proxy.audit.redact import redact_query
+    from proxy.policy.decide import Forward, Refuse
+
+    decision = explained.decision
+    row: dict[str, Any] = dict.fromkeys(column.name for column in COLUMNS)
+    row["matched"] = explained.matched
+    row["key_id"] = (decision.key.key_id or None) if decision.key else None
+    row["candidates"] = [
+        _build_candidate(one.route_id, one.matched, one.failed_on, one.reason) for one in explained.candidates
+    ]
+    if isinstance(decision, Refuse):
+        row["refusal"] = {"status": decision.status, "code": decision.code, "message": decision.message}
+    if isinstance(decision, Forward):
+        path, question, query = decision.target.partition(b"?")
+        target = path + question + redact_query(query)
+        row["target_url"] = decision.compiled.origin + target.decode("latin-1")
+        row["request_headers"] = _mask_headers(decision, invocation)
+        if decision.body not in (None, body):
+            row["request_body"] = decision.body.decode()
+    return row
+
+
+def _mask_headers(decision: Any, invocation: Invocation) -> list[list[str]]:
+    from proxy.audit.exchange import build_audit_policy
+
+    own = {name.lower().encode() for name, _ in decision.compiled.route.add_headers} - {b"host"}
+    secret = own | build_audit_policy(invocation.settings.audit).redacted
+    pairs = [*decision.headers]
+    if decision.body:
+        pairs.append((b"content-length", b"%d" % len(decision.body)))
+    decoded = [(name, value.decode("latin-1")) for name, value in pairs]
+    return [
+        [name.decode("latin-1"), mask_value(value) if name in secret else value] for name, value in decoded
+    ]
+
+
+def _build_candidate(route_id: str, matched: bool, failed_on: str | None, reason: str) -> dict[str, Any]:
+    return {"route_id": route_id, "matched": matched, "failed_on": failed_on, "reason": reason}
+
+
+def _print(row: Mapping[str, Any], printing: OutputOptions) -> None:
+    if printing.is_drawn and not printing.fields:
+        print_object(row, COLUMNS[:-1], printing)
+        return print_rows(row["candidates"], CANDIDATE_COLUMNS, printing, empty="there are no routes")
+    return print_object(row, COLUMNS, printing)

@@ -1,0 +1,115 @@
+"""What `routes lint` finds: routes that nothing reaches, and routes that trust where they should not.
+
+Pure: it looks at the routes alone, resolves no name and no reference, and connects to nothing.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+from urllib.parse import urlsplit
+
+from fastgate_cli.headers import find_bare_credentials
+from proxy.policy.coverage import covers
+from proxy.policy.framing import find_fault
+from proxy.policy.model import RequestHead
+from proxy.policy.routing import CompiledRoute
+
+Rule = Literal["shadowed", "duplicate", "unreachable", "insecure", "unusable"]
+Level = Literal["error", "warning"]
+_Fault = tuple[Level, Rule, str]
+_WILDCARDS = re.compile(r"\{[^{}]*\}|\*+")
+_FILLING = "41"  # makes whatever stands around a wildcard a path that can be, `%` included
+_PRIVATE_SUFFIXES = ("localhost", "local", "internal", "lan", "test", "home.arpa", "svc")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One fault of one route."""
+
+    route_id: str
+    level: Level
+    rule: Rule
+    message: str
+
+
+def find_faults(routes: Sequence[CompiledRoute], system_paths: frozenset[str]) -> Iterator[Finding]:
+    """Yield the faults of the routes that are in use, given in the order in which they are tried."""
+    active = [compiled for compiled in routes if compiled.route.is_active]
+    for position, compiled in enumerate(active):
+        if finding := _find_shadow(compiled, active[:position]):
+            yield finding
+        for level, rule, message in (
+            *_find_unreachable(compiled, system_paths),
+            *_find_insecure(compiled),
+        ):
+            yield Finding(compiled.route.route_id, level, rule, message)
+
+
+def _find_shadow(compiled: CompiledRoute, earlier: Iterable[CompiledRoute]) -> Finding | None:
+    own = compiled.pattern.literal_prefix
+    for other in earlier:
+        # The prefixes are compared first: they alone rule out nearly every pair.
+        if own.startswith(other.pattern.literal_prefix) and covers(other, compiled):
+            route, shade = compiled.route, other.route.route_id
+            if covers(compiled, other):
+                return Finding(
+                    route.route_id, "error", "duplicate", f"it matches just what {shade} matches first"
+                )
+            return Finding(route.route_id, "error", "shadowed", f"{shade} takes every request before it")
+    return None
+
+
+def _find_unreachable(compiled: CompiledRoute, system_paths: frozenset[str]) -> Iterator[_Fault]:
+    pattern = compiled.pattern
+    sample = _WILDCARDS.sub(_FILLING, pattern.text).encode()
+    if fault := find_fault(RequestHead("GET", sample, b"", [(b"host", b"x")])):
+        yield "error", "unreachable", f"no request for {pattern.text} is let in: {fault[1]}"
+    if pattern.text in system_paths:
+        yield (
+            "error",
+            "unreachable",
+            f"the gateway's own page is at {pattern.text}; app.system_prefix moves it",
+        )
+    if compiled.route.match_body_schema is False:
+        yield "error", "unreachable", "no body fits its schema"
+
+
+def _find_insecure(compiled: CompiledRoute) -> Iterator[_Fault]:
+    route = compiled.route
+    for origin in (compiled.origin, *route.targets):
+        if origin.startswith("http://") and not _is_private(origin):
+            yield "warning", "insecure", f"{origin} is public and the way to it is not encrypted"
+    for name in find_bare_credentials(dict(route.add_headers)):
+        yield (
+            "warning",
+            "insecure",
+            f"the value of {name} is stored as written; ${{env:NAME}} would keep it out",
+        )
+    if not route.tls_verify:
+        yield "warning", "insecure", "the certificate of the backend is not checked"
+    if _sends_one_path(compiled):
+        yield "warning", "insecure", f"every path it matches is sent as {route.target_path}"
+
+
+def _sends_one_path(compiled: CompiledRoute) -> bool:
+    route = compiled.route
+    has_wildcard = not compiled.pattern.is_exact
+    return (
+        has_wildcard
+        and bool(route.target_path)
+        and not route.strip_path_prefix
+        and "{" not in route.target_path
+    )
+
+
+def _is_private(origin: str) -> bool:
+    host = (urlsplit(origin).hostname or "").rstrip(".")
+    try:
+        return not ipaddress.ip_address(host).is_global
+    except ValueError:
+        is_bare = "." not in host
+        return is_bare or any(host == suffix or host.endswith("." + suffix) for suffix in _PRIVATE_SUFFIXES)

@@ -1,0 +1,115 @@
+"""Idle connections to backends, kept for the next request to the same origin.
+
+A connection that is not known to be clean is never kept, and none is kept for longer than `IDLE_SECONDS_MAX`,
+whether or not anybody asks for it: one timer of the loop closes those that nobody wanted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import Generic, Protocol, TypeVar
+
+IDLE_CONNECTIONS_MAX = 256  # for each origin
+IDLE_CONNECTIONS_TOTAL_MAX = 1024
+IDLE_SECONDS_MAX = 60.0
+SWEEP_SECONDS = 15.0
+# A backend that gives up idle connections does so after seconds. One that has rested this long is looked at
+# once more, as its end may have come in while the loop was busy; a busier one is spared the system call.
+UNSEEN_SECONDS_MAX = 1.0
+Origin = tuple[str, str, int]  # scheme, host, port
+
+
+class Connection(Protocol):
+    """What is kept: something that leads to one origin and serves one exchange at a time."""
+
+    is_closed: bool
+    idle_since: float  # of the loop's clock
+
+    def is_reusable(self) -> bool:
+        """Tell whether the exchange is over and the next one may begin."""
+
+    def has_input(self) -> bool:
+        """Tell whether something has come in that nobody has seen yet."""
+
+    def close(self) -> None:
+        """Close at once."""
+
+
+C = TypeVar("C", bound=Connection)
+
+
+class IdlePool(Generic[C]):
+    """The idle connections of one transport. The one used last is the first to be used again."""
+
+    def __init__(
+        self, *, seconds_max: float = IDLE_SECONDS_MAX, sweep_seconds: float = SWEEP_SECONDS
+    ) -> None:
+        self.size = 0
+        self._seconds_max = seconds_max
+        self._sweep_seconds = sweep_seconds
+        self._idle: dict[Origin, deque[C]] = {}
+        self._sweep: asyncio.TimerHandle | None = None
+        self._is_closed = False
+
+    def take(self, origin: Origin) -> C | None:
+        """Return a connection that the next request may use, or None."""
+        idle = self._idle.get(origin)
+        if not idle:
+            return None
+        now = asyncio.get_running_loop().time()
+        while idle:
+            connection = idle.pop()
+            self.size -= 1
+            rested = now - connection.idle_since
+            is_fresh = rested <= UNSEEN_SECONDS_MAX
+            if (
+                connection.is_reusable()
+                and rested <= self._seconds_max
+                and (is_fresh or not connection.has_input())
+            ):
+                return connection
+            connection.close()
+        return None
+
+    def put(self, origin: Origin, connection: C) -> None:
+        """Keep a connection, or close it if it may not be used again or there are enough."""
+        idle = self._idle.get(origin)
+        if idle is None:
+            idle = self._idle[origin] = deque()
+        if (
+            self._is_closed
+            or not connection.is_reusable()
+            or len(idle) >= IDLE_CONNECTIONS_MAX
+            or self.size >= IDLE_CONNECTIONS_TOTAL_MAX
+        ):
+            connection.close()
+            return
+        loop = asyncio.get_running_loop()
+        connection.idle_since = loop.time()
+        idle.append(connection)
+        self.size += 1
+        if self._sweep is None:
+            self._sweep = loop.call_later(self._sweep_seconds, self._close_stale, loop)
+
+    def close(self) -> None:
+        """Close every idle connection; those given back later are closed too."""
+        self._is_closed = True
+        if self._sweep is not None:
+            self._sweep.cancel()
+        for idle in self._idle.values():
+            for connection in idle:
+                connection.close()
+        self._idle.clear()
+        self.size = 0
+
+    def _close_stale(self, loop: asyncio.AbstractEventLoop) -> None:
+        oldest = loop.time() - self._seconds_max
+        for origin, idle in list(self._idle.items()):
+            # The one used last is at the right.
+            while idle and (idle[0].is_closed or idle[0].idle_since < oldest):
+                idle.popleft().close()
+                self.size -= 1
+            if not idle:
+                del self._idle[origin]
+        self._sweep = loop.call_later(self._sweep_seconds, self._close_stale, loop) if self._idle else None

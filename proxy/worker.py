@@ -1,0 +1,115 @@
+"""One worker: serves a configuration on a socket that is given, in this process.
+
+As a process (`python -m proxy.worker`) it belongs to a supervisor, whose orders are on standard input; when
+that ends, the worker drains and ends too. It never opens an address itself, and never restarts anything.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext, suppress
+
+from proxy.app import OnOpen, Worker, create_app
+from proxy.applog import configure_logging
+from proxy.audit.process import RecorderProcess
+from proxy.errors import FastGateError
+from proxy.relay.cells import clear_cells
+from proxy.relay.counters import metrics_directory
+from proxy.server import OnReady, Site, read_limits, run_sites
+from proxy.settings import Settings
+from proxy.worker_process import Orders, build_report, receive_orders
+
+_log = logging.getLogger(__name__)
+
+
+def run_gateway(
+    settings: Settings, listener: socket.socket, *, on_ready: OnReady, beside: Sequence[Site] = ()
+) -> None:
+    """Serve a configuration with one worker, and other sites `beside` it, all in this process.
+
+    It ends as `run_sites` does; the database has to exist. Raises `ConflictError` if another gateway runs
+    on the same journal.
+    """
+    with RecorderProcess(settings) if settings.audit.enabled else nullcontext():
+        clear_cells(metrics_directory(settings))
+        site = build_site(settings, listener)
+        run_sites([*beside, site], settings.proxy.shutdown_grace, on_ready=on_ready)
+
+
+def build_site(
+    settings: Settings, listener: socket.socket, number: int = 1, on_open: OnOpen = lambda _error: None
+) -> Site:
+    """Return the application of one worker, ready to be served on a socket."""
+    worker = Worker(settings, number)
+    app = create_app(settings, worker, on_open=on_open)
+    return Site(app, listener, read_limits(settings), worker.counters)
+
+
+def run_worker(orders: Orders, wire: socket.socket) -> int:
+    """Serve as a supervisor has ordered, until it says stop or is gone; return the exit code.
+
+    What keeps the worker from serving is reported over the wire, and only there.
+    """
+    is_reported = False
+
+    def report(error: FastGateError | None) -> None:
+        nonlocal is_reported
+        if not is_reported:
+            is_reported = True
+            with suppress(OSError):  # the supervisor has gone: the leash tells
+                wire.sendall(build_report(error))
+
+    def report_opening(error: FastGateError | None) -> None:
+        report(error)
+        if error is not None:
+            # Raised, it would be a traceback in the log. Nothing is open that an exit does not close.
+            os._exit(1)
+
+    def hold_leash(stop: Callable[[], object]) -> None:
+        threading.Thread(target=_await_end, args=(wire, stop), name="leash", daemon=True).start()
+
+    settings = orders.settings
+    try:
+        listener = socket.socket(fileno=orders.listener_fd)
+        site = build_site(settings, listener, orders.number, report_opening)
+        run_sites([site], settings.proxy.shutdown_grace, on_ready=hold_leash)
+    except Exception as error:  # noqa: BLE001
+        # The outermost boundary of the process.
+        if is_reported or "FASTGATE_DEBUG" in os.environ:
+            _log.exception("worker %d has failed", orders.number)
+        if not isinstance(error, FastGateError):
+            error = FastGateError(f"internal error: {type(error).__name__}: {error}")
+        report(error)
+        return 1
+    return 0
+
+
+def _await_end(wire: socket.socket, stop: Callable[[], object]) -> None:
+    with suppress(OSError):
+        wire.recv(1)
+    with suppress(RuntimeError):  # the loop is closed: it has stopped already
+        stop()
+
+
+def main() -> None:
+    """Run as the process of a worker."""
+    # Until the server has its handlers there is nothing to finish.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    wire = socket.socket(fileno=os.dup(sys.stdin.fileno()))
+    try:
+        orders = receive_orders(wire)
+    except EOFError:
+        return
+    log, zone = orders.settings.logging, orders.settings.app.timezone
+    configure_logging(log.level, log.format, zone, process=f"worker-{orders.number}")
+    sys.exit(run_worker(orders, wire))
+
+
+if __name__ == "__main__":
+    main()

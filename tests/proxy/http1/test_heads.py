@@ -1,0 +1,55 @@
+"""Heads as bytes."""
+
+from __future__ import annotations
+
+import pytest
+
+from proxy.http1.heads import build_head, build_refusal, recover_request_line, status_line
+
+
+def test_a_head_is_the_status_the_headers_in_their_order_and_the_framing() -> None:
+    headers = [(b"set-cookie", b"a=b"), (b"x-empty", b""), (b"set-cookie", b"c=d")]
+    assert build_head(404, headers, b"connection: close\r\n") == (
+        b"HTTP/1.1 404 Not Found\r\nset-cookie: a=b\r\nx-empty: \r\n"
+        b"set-cookie: c=d\r\nconnection: close\r\n\r\n"
+    )
+
+
+def test_a_status_that_has_no_name_has_an_empty_one() -> None:
+    assert status_line(599) == b"HTTP/1.1 599 \r\n"
+
+
+@pytest.mark.parametrize("pair", [(b"a", b"b\r\nc: d"), (b"a", b"b\n"), (b"a\r\nb", b"c"), (b"a\n", b"")])
+def test_a_header_that_would_split_the_response_is_an_error(pair: tuple[bytes, bytes]) -> None:
+    with pytest.raises(ValueError, match="line break"):
+        build_head(200, [(b"x", b"y"), pair], b"content-length: 0\r\n")
+
+
+def test_a_refusal_is_a_whole_response_that_ends_the_connection() -> None:
+    head, _, body = build_refusal(503).partition(b"\r\n\r\n")
+    assert head.split(b"\r\n") == [
+        b"HTTP/1.1 503 Service Unavailable",
+        b"content-length: 0",
+        b"connection: close",
+    ]
+    assert body == b""
+
+
+@pytest.mark.parametrize(
+    ("data", "found"),
+    [
+        (b"\r\nFOO /a?b HTTP/1.1\r\nX", ("FOO", b"/a?b")),
+        (b"get /\xff HTTP/1.0\r\n", ("get", b"/\xff")),
+        (b"FOO /a HTTP/1.1", None),
+        (b"FOO /a\r\n", None),
+        (b"FOO /a HTTP/2.0\r\n", None),
+        (b"FOO  /a HTTP/1.1\r\n", None),
+        (b"A" * 101 + b" /a HTTP/1.1\r\n", None),
+        (b"A /" + b"a" * 8192 + b" HTTP/1.1\r\n", None),
+        (b"F\0O /a HTTP/1.1\r\n", None),
+        (b"\x16\x03\x01", None),
+        (b"", None),
+    ],
+)
+def test_a_request_line_is_recovered_if_it_is_whole_and_plain(data: bytes, found: object) -> None:
+    assert recover_request_line(data) == found

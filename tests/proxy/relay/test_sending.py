@@ -1,0 +1,342 @@
+"""Tries over real sockets: which backend gets a request, how often, and when nobody gets it again."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
+from typing import Any
+
+import httpx
+import pytest
+import uvloop
+
+from proxy.errors import UpstreamError, UpstreamInvalidError, UpstreamTimeoutError
+from proxy.policy.model import Route
+from proxy.policy.routing import CompiledRoute, compile_route
+from proxy.relay.upstream import Body, Upstream, build_transport, find_attempt
+
+OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
+BUSY = b"HTTP/1.1 503 Busy\r\ncontent-length: 4\r\n\r\nbusy"
+CHUNKED = (b"transfer-encoding", b"chunked")
+
+
+class Server:
+    """Gives one answer for each request in turn, the last one for all others; b"" closes without a word."""
+
+    def __init__(self, *answers: bytes | None) -> None:
+        self.answers = list(answers)
+        self.requests: list[bytes] = []
+        self.asked = asyncio.Event()
+        self.left = asyncio.Event()
+        self.connections = 0
+        self.host = ""
+
+    async def start(self) -> asyncio.Server:
+        server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.host = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        return server
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        with suppress(ConnectionError, asyncio.IncompleteReadError):
+            while True:
+                head = await reader.readuntil(b"\r\n\r\n")
+                if b"transfer-encoding" in head:
+                    head += await reader.readuntil(b"0\r\n\r\n")
+                elif b"content-length: " in head:
+                    head += await reader.readexactly(
+                        int(head.split(b"content-length: ")[1].split(b"\r\n")[0])
+                    )
+                self.requests.append(head)
+                answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+                self.asked.set()
+                if answer == b"":
+                    break
+                writer.write(answer or b"")  # None: silence
+        self.left.set()
+        writer.close()
+
+
+class Pieces(httpx.AsyncByteStream):
+    def __init__(self, *pieces: bytes) -> None:
+        self.pieces = pieces
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for piece in self.pieces:
+            yield piece
+
+
+def refused_host() -> str:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return f"127.0.0.1:{listener.getsockname()[1]}"
+
+
+def make_route(*hosts: str, **wishes: Any) -> CompiledRoute:
+    targets = tuple(f"http://{host}" for host in hosts[1:])
+    return compile_route(Route("rt_1", "one", "/*", hosts[0], targets=targets, **wishes))
+
+
+async def ask(
+    upstream: Upstream,
+    route: CompiledRoute,
+    method: str = "GET",
+    body: Body = None,
+    framing: tuple[bytes, bytes] | None = None,
+    read_seconds: float = 2.0,
+) -> tuple[int, str, int]:
+    """Return the status, who answered and after how many tries."""
+    headers = [(b"host", route.header_rules.host), *([framing] if framing else [])]
+    origin = upstream.choose(route)
+    response = await upstream.send(method, route, b"/", headers, body, read_seconds, origin=origin)
+    assert isinstance(response.stream, httpx.AsyncByteStream)
+    is_whole = False
+    try:
+        async for _ in response.stream:
+            pass
+        is_whole = True
+    finally:
+        await upstream.release(response, is_whole=is_whole)
+    attempt = find_attempt(response)
+    assert attempt is not None
+    return response.status_code, attempt.backend.host.decode(), attempt.tries
+
+
+def run(test: Callable[..., Awaitable[None]], *servers: Callable[[], Server], **options: Any) -> None:
+    async def with_servers() -> None:
+        started = [make() for make in servers]
+        listening = [await server.start() for server in started]
+        options.setdefault("retries_max", 3)
+        options.setdefault("chance", lambda: 0.0)
+        upstream = Upstream(build_transport(), 1.0, **options)
+        async with asyncio.timeout(10):
+            await test(upstream, *started)
+        assert not any(backend.in_flight for backend in upstream._backends._by_origin.values())
+        await upstream.close()
+        for one in listening:
+            one.close()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(with_servers())
+
+
+@pytest.mark.parametrize(
+    ("body", "framing"),
+    [
+        (None, None),
+        (b"hello", None),
+        (Pieces(b"hello"), (b"content-length", b"5")),
+        (Pieces(b"hel", b"lo"), (b"content-length", b"5")),
+        (Pieces(b"hel", b"lo"), CHUNKED),
+    ],
+    ids=["none", "bytes", "whole", "pieces", "chunked"],
+)
+def test_a_backend_that_cannot_be_reached_is_passed_over_and_the_next_gets_all_with_its_own_host(
+    body: Body, framing: tuple[bytes, bytes] | None
+) -> None:
+    async def test(upstream: Upstream, server: Server) -> None:
+        route = make_route(refused_host(), server.host)
+        assert await ask(upstream, route, "POST", body, framing) == (200, server.host, 2)
+        (request,) = server.requests
+        assert b"host: %s\r\n" % server.host.encode() in request
+        assert (body is None) is (b"lo" not in request.partition(b"\r\n\r\n")[2])
+        assert upstream.errors == {"unreachable": 1}
+
+    run(test, lambda: Server(OK))
+
+
+def test_a_host_that_the_route_sets_goes_to_every_backend() -> None:
+    async def test(upstream: Upstream, server: Server) -> None:
+        route = make_route(refused_host(), server.host, add_headers=(("host", "api.test"),))
+        await ask(upstream, route)
+        assert b"host: api.test\r\n" in server.requests[0]
+
+    run(test, lambda: Server(OK))
+
+
+def test_tries_end_when_nobody_is_left_or_the_configuration_says_so() -> None:
+    async def test(upstream: Upstream) -> None:
+        with pytest.raises(UpstreamError) as caught:
+            await ask(upstream, make_route(*(refused_host() for _ in range(2))))
+        assert caught.value.code == "upstream_unreachable"
+        assert upstream.errors == {"unreachable": 2}
+        with pytest.raises(UpstreamError):
+            await ask(upstream, make_route(*(refused_host() for _ in range(8)), retry_count=5))
+        assert upstream.errors == {"unreachable": 2 + 4}
+
+    run(test)
+
+
+@pytest.mark.parametrize("answer", [b"", b"nonsense\r\n\r\n"])
+@pytest.mark.parametrize(
+    ("method", "retry_count", "asked"),
+    [("POST", 3, 1), ("PATCH", 3, 1), ("GET", 0, 1), ("GET", 1, 2), ("PUT", 2, 3)],
+)
+def test_what_may_have_been_received_is_sent_again_only_if_method_and_route_allow_it(
+    method: str, retry_count: int, asked: int, answer: bytes
+) -> None:
+    async def test(upstream: Upstream, server: Server) -> None:
+        route = make_route(server.host, retry_count=retry_count)
+        with pytest.raises(UpstreamInvalidError):
+            await ask(upstream, route, method, None if method == "GET" else b"body")
+        assert len(server.requests) == asked
+        assert upstream.errors == {"broken": asked}
+
+    run(test, lambda: Server(answer))
+
+
+def test_an_idle_connection_that_ends_on_reuse_costs_a_get_nothing_and_a_post_is_not_sent_twice() -> None:
+    async def test(upstream: Upstream, server: Server) -> None:
+        route = make_route(server.host)
+        await ask(upstream, route)
+        assert await ask(upstream, route) == (200, server.host, 2)
+        assert (server.connections, len(server.requests)) == (2, 3)
+        with pytest.raises(UpstreamInvalidError):
+            await ask(upstream, route, "POST", b"body")
+        assert len(server.requests) == 4
+        assert upstream.errors == {"stale": 2}
+
+    run(test, lambda: Server(OK, b"", OK, b""), retries_max=0)
+
+
+def test_after_an_idle_connection_that_had_ended_no_other_idle_one_is_trusted() -> None:
+    async def test(upstream: Upstream, server: Server) -> None:
+        route = make_route(server.host)
+        await asyncio.gather(ask(upstream, route), ask(upstream, route))
+        assert await ask(upstream, route) == (200, server.host, 2)
+        assert server.connections == 3
+
+    run(test, lambda: Server(OK, OK, b"", OK))
+
+
+@pytest.mark.parametrize(
+    ("body", "framing", "status"),
+    [
+        (b"body", None, 200),
+        (Pieces(b"body"), (b"content-length", b"4"), 200),
+        (None, None, 200),
+        (Pieces(b"body"), CHUNKED, 503),  # it has been read, and is nowhere any more
+    ],
+)
+def test_a_status_that_the_route_names_is_retried_even_for_post_if_the_body_is_there(
+    body: Body, framing: tuple[bytes, bytes] | None, status: int
+) -> None:
+    async def test(upstream: Upstream, server: Server) -> None:
+        route = make_route(server.host, retry_count=1, retry_statuses=frozenset((503,)))
+        assert (await ask(upstream, route, "POST", body, framing))[0] == status
+        assert len(server.requests) == (2 if status == 200 else 1)
+        assert len(set(server.requests)) == 1
+
+    run(test, lambda: Server(BUSY, OK))
+
+
+def test_a_status_is_passed_on_when_the_route_does_not_name_it_or_tries_are_used_up() -> None:
+    async def test(upstream: Upstream, server: Server) -> None:
+        assert await ask(upstream, make_route(server.host, retry_count=2)) == (503, server.host, 1)
+        route = make_route(server.host, retry_count=2, retry_statuses=frozenset((503,)))
+        assert await ask(upstream, route) == (503, server.host, 3)
+
+    run(test, lambda: Server(BUSY))
+
+
+def test_a_status_turns_to_another_backend_at_once() -> None:
+    async def test(upstream: Upstream, busy: Server, well: Server) -> None:
+        route = make_route(busy.host, well.host, retry_statuses=frozenset((503,)))
+        assert await ask(upstream, route) == (200, well.host, 2)
+
+    waiting = BUSY.replace(b"\r\n\r\n", b"\r\nretry-after: 9\r\n\r\n")
+    run(test, lambda: Server(waiting), lambda: Server(OK))
+
+
+def test_a_backend_that_wants_to_be_left_alone_for_long_is() -> None:
+    async def test(upstream: Upstream, server: Server) -> None:
+        route = make_route(server.host, retry_count=1, retry_statuses=frozenset((503,)))
+        assert await ask(upstream, route) == (503, server.host, 1)
+
+    run(test, lambda: Server(BUSY.replace(b"\r\n\r\n", b"\r\nretry-after: 3600\r\n\r\n")))
+
+
+def test_a_client_that_leaves_ends_the_wait_and_the_try() -> None:
+    waiting = BUSY.replace(b"\r\n\r\n", b"\r\nretry-after: 9\r\n\r\n")
+
+    async def leave(upstream: Upstream, server: Server) -> None:
+        route = make_route(server.host, retry_count=1, retry_statuses=frozenset((503,)))
+        asking = asyncio.create_task(ask(upstream, route))
+        await server.asked.wait()
+        await asyncio.wait((asking,), timeout=0.05)
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+        await server.left.wait()
+        assert len(server.requests) == 1
+
+    run(leave, lambda: Server(waiting))
+    run(leave, lambda: Server(None))
+
+
+def test_one_that_fails_again_and_again_is_tried_no_more_while_another_is_well() -> None:
+    async def test(upstream: Upstream, server: Server) -> None:
+        route = make_route(refused_host(), server.host)
+        for _ in range(10):
+            assert (await ask(upstream, route))[:2] == (200, server.host)
+        assert upstream.errors == {"unreachable": 3}
+        # A new snapshot has new routes; what is known of backends stays.
+        again = make_route(route.route.target_host, server.host)
+        assert await ask(upstream, again) == (200, server.host, 1)
+
+    run(test, lambda: Server(OK))
+
+
+def test_silence_counts_as_a_failure() -> None:
+    async def test(upstream: Upstream, silent: Server, well: Server) -> None:
+        route = make_route(silent.host, well.host)
+        for _ in range(3):
+            with pytest.raises(UpstreamTimeoutError):
+                await ask(upstream, route, read_seconds=0.02)
+        assert await ask(upstream, route, "POST", b"body") == (200, well.host, 1)
+
+    run(test, lambda: Server(None), lambda: Server(OK))
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [None, b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\npart", BUSY[:-4] + b"busy"],
+    ids=["before the head", "after the head", "between tries"],
+)
+def test_the_whole_exchange_is_bounded_by_the_total_time_out(answer: bytes | None) -> None:
+    async def test(upstream: Upstream, server: Server) -> None:
+        route = make_route(
+            server.host, total_timeout_seconds=0.1, retry_count=3, retry_statuses=frozenset((503,))
+        )
+        if answer and answer.startswith(BUSY[:12]):
+            # The wait would be longer than the time there is: the answer goes on as it is.
+            assert (await ask(upstream, route))[0] == 503
+        elif answer:
+            with pytest.raises(httpx.ReadTimeout):
+                await ask(upstream, route)
+        else:
+            with pytest.raises(UpstreamTimeoutError):
+                await ask(upstream, route)
+            assert upstream._find_plan(route).group.backends[0].failures == 1
+
+    run(test, lambda: Server(answer), chance=lambda: 1.0)
+
+
+def test_the_configured_total_time_out_holds_for_routes_without_one() -> None:
+    async def test(upstream: Upstream, server: Server) -> None:
+        with pytest.raises(UpstreamTimeoutError):
+            await ask(upstream, make_route(server.host))
+
+    run(test, lambda: Server(None), total_timeout_seconds=0.05)
+
+
+def test_round_robin_goes_on_where_it_was_after_a_new_snapshot() -> None:
+    async def test(upstream: Upstream, first: Server, second: Server) -> None:
+        hosts = []
+        for _ in range(4):
+            route = make_route(first.host, second.host, balance="round-robin")
+            hosts.append((await ask(upstream, route))[1])
+        assert hosts == [first.host, second.host] * 2
+
+    run(test, lambda: Server(OK), lambda: Server(OK))
