@@ -7,14 +7,17 @@ ended on behalf of an application: a response that it leaves unfinished breaks t
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import logging
+import struct
+import termios
 from collections import deque
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import unquote
 
 from proxy.http1.faults import Fault
 from proxy.http1.heads import build_refusal
-from proxy.http1.limits import LINGER_SECONDS, PIPELINED_REQUESTS_MAX
+from proxy.http1.limits import LINGER_SECONDS, PIPELINED_REQUESTS_MAX, QUEUED_BODY_BYTES_MAX
 from proxy.http1.parser import Head, RequestParser
 from proxy.http1.request import (
     ABORTED,
@@ -59,8 +62,11 @@ class ClientConnection(asyncio.Protocol):
         self._reading: ServedRequest | None = None  # whose body is coming
         self._serving: ServedRequest | None = None  # whose response is going
         self._waiting: deque[ServedRequest] = deque()
-        self._task: asyncio.Task[None] | None = None
+        self._task: asyncio.Task[None] | None = None  # of the application; there is one at a time
+        self._queued_bytes = 0  # of bodies that no application has taken yet
         self._is_paused = False
+        self._has_unserved = False  # the client has sent requests that it will get no answer to
+        self._refusal: Fault | None = None  # to be sent behind the responses that are still to come
 
     # What the event loop tells it.
 
@@ -83,11 +89,13 @@ class ClientConnection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
         self.is_closing = True
+        self._transport = None
         self.deadline = self.send_deadline = NEVER
-        self._server.release(self)
         self.resume_writing()
         self._reading = None
-        self._waiting.clear()
+        self._forget_waiting()
+        if self._task is None or self._task.done():
+            self._server.release(self)
         if self._serving is not None:
             self._serving.leave(ABORTED)
 
@@ -104,16 +112,18 @@ class ClientConnection(asyncio.Protocol):
     # What the parser finds.
 
     def begin_head(self) -> None:
-        if self._serving is None:
+        if self._serving is None and not self._waiting:
             self._expect_input(self._timeout_seconds)
 
     def take_head(self, head: Head) -> None:
         if self.is_closing:
+            self._has_unserved = True
             return
         request = self._reading = self._accept(head)
         if len(self._waiting) >= PIPELINED_REQUESTS_MAX:
             # The client asks again for what is not answered (RFC 9112 section 9.3.2).
             request.is_kept_alive = False
+            self._has_unserved = True
 
     def take_body(self, data: bytes) -> None:
         request = self._reading
@@ -121,7 +131,9 @@ class ClientConnection(asyncio.Protocol):
             return
         if request is self._serving:
             self.deadline = NEVER
-        if request.feed(data):
+        request.feed(data)
+        self._queued_bytes += len(data)
+        if self._queued_bytes >= QUEUED_BODY_BYTES_MAX:
             self._pause_reading()
 
     def take_end(self) -> None:
@@ -141,6 +153,7 @@ class ClientConnection(asyncio.Protocol):
         if self.is_closing:
             return
         if head is None:
+            self._server.count_refusal(fault.reason)
             self._refuse(fault)
             return
         request = self._accept(head)
@@ -163,37 +176,47 @@ class ClientConnection(asyncio.Protocol):
     async def wait_writable(self) -> None:
         """Return when the client takes more, or has been given up."""
         if self._writable is not None and self._transport is not None:
-            self._unsent_bytes = self._transport.get_write_buffer_size()
+            self._unsent_bytes = _count_unsent(self._transport)
             self.send_deadline = self._loop.time() + self._timeout_seconds
             await asyncio.shield(self._writable)
 
-    def expect_body(self) -> None:
+    def expect_body(self, request: ServedRequest) -> None:
         """Bound the wait for the next piece of the body."""
-        if self._reading is not None and self._reading is self._serving:
+        if request is self._reading and request is self._serving:
             self._expect_input(self._timeout_seconds)
 
-    def resume_reading(self) -> None:
-        """Read on."""
-        if self._is_paused and self._transport is not None and not self._transport.is_closing():
-            self._is_paused = False
-            self._transport.resume_reading()
+    def expect_no_body(self, request: ServedRequest) -> None:
+        """Bound it no longer: nobody waits."""
+        if request is self._serving:
+            self.deadline = NEVER
+
+    def release_body(self, size: int) -> None:
+        """Read on if there is room again, now that so many bytes of a body are gone."""
+        self._queued_bytes -= size
+        if self._is_paused and self._queued_bytes < QUEUED_BODY_BYTES_MAX:
+            self._resume_reading()
 
     def finish(self, request: ServedRequest, *, is_whole: bool) -> None:
         """The response is over: go on with the next request, or close."""
+        if self._queued_bytes:
+            self.release_body(request.drop_body())
         if not is_whole:
             self.break_off()
         elif not request.is_kept_alive:
             self._close_after(request)
         elif not self._waiting:
             self._serving = None
-            self._expect_input(self._server.limits.keep_alive_seconds if request.is_read else LINGER_SECONDS)
-            self.resume_reading()
-            if self.is_closing:
-                self._close()
+            if self._refusal is not None:
+                self._refuse(self._refusal)
+            elif self.is_closing:
+                self._close_after(request)
+            else:
+                self._expect_next(request)
 
     def break_off(self) -> None:
         """End the connection at once, so that nobody takes what was sent for a whole response."""
         self.is_closing = True
+        self._forget_waiting()
         if self._transport is not None:
             self._transport.abort()
 
@@ -201,23 +224,26 @@ class ClientConnection(asyncio.Protocol):
 
     def expire(self) -> None:
         """Act on a deadline that has passed."""
-        request, now = self._serving, self._loop.time()
-        if self.send_deadline <= now:
+        if self.send_deadline <= self._loop.time():
             self._expire_sending()
-        elif request is not None:
-            self.deadline = NEVER
-            request.fail(TIMED_OUT)
+            return
+        self.deadline = NEVER
+        if self._serving is not None:
+            self._serving.fail(TIMED_OUT)
+        elif self._has_taken_some():
+            self._expect_input(self._timeout_seconds)
         elif self.is_closing:
             self.break_off()
         elif self._parser.is_in_head:
+            self._server.count_refusal(TIMED_OUT)
             self._refuse(Fault(408, TIMED_OUT, ""))
         else:
             self._close()
 
     def close_when_idle(self) -> None:
-        """Serve no further request; close now if none is being served."""
+        """Take no further request; close now if none is being served."""
         self.is_closing = True
-        if self._serving is None:
+        if self._serving is None and not self._waiting:
             self._close()
 
     def cancel(self) -> asyncio.Task[None] | None:
@@ -251,6 +277,7 @@ class ClientConnection(asyncio.Protocol):
         request = extensions[CLIENT_KEY] = ServedRequest(self, scope, is_kept_alive=head.is_kept_alive)
         if self._serving is None:
             self.deadline = NEVER
+        if self._task is None:
             self._serve(request)
         else:
             self._waiting.append(request)
@@ -267,17 +294,22 @@ class ClientConnection(asyncio.Protocol):
             # The outermost boundary of an application: what it failed at costs it this connection only.
             _log.exception("the application failed")
         finally:
-            if not request.has_ended:
+            self._task = None
+            if self._transport is None:
+                self._server.release(self)
+            elif not request.has_ended:
                 self._end_unfinished(request)
-            elif self._waiting and self._serving is request and not self.is_closing:
+            elif self._waiting:
                 self._serve(self._waiting.popleft())
 
     def _end_unfinished(self, request: ServedRequest) -> None:
-        if request.has_started or self.is_closing:
+        request.has_ended = True
+        self.release_body(request.drop_body())
+        if request.has_started:
             self.break_off()
         else:
             self.write(build_refusal(500))
-            self._close()
+            self._close_after(request)
 
     def _end_passed_over(self, request: ServedRequest) -> None:
         """Go on behind a body that nobody wanted any more."""
@@ -286,18 +318,27 @@ class ClientConnection(asyncio.Protocol):
         elif self._serving is None:
             self._expect_input(self._server.limits.keep_alive_seconds)
 
+    def _expect_next(self, request: ServedRequest) -> None:
+        if not request.is_read:
+            seconds = LINGER_SECONDS  # for a short body that nobody wants any more
+        elif self._parser.is_in_head:
+            seconds = self._timeout_seconds
+        else:
+            seconds = self._server.limits.keep_alive_seconds
+        self._expect_input(seconds)
+
     # How it ends.
 
     def _refuse(self, fault: Fault) -> None:
-        self._server.count_refusal(fault.reason)
-        if self._serving is not None:
-            self.is_closing = True
+        """Answer what is no request, in its turn, and close."""
+        if self._serving is not None or self._waiting:
+            self._refusal = fault
             return
         self.write(build_refusal(fault.status))
         self._linger()
 
     def _close_after(self, request: ServedRequest) -> None:
-        if request.is_read:
+        if request.is_read and not self._has_unserved and not self._waiting:
             self._close()
         else:
             self._linger()
@@ -309,14 +350,16 @@ class ClientConnection(asyncio.Protocol):
         """
         self.is_closing = True
         self._serving = None
+        self._forget_waiting()
         self._expect_input(LINGER_SECONDS)
         if self._transport is not None and not self._transport.is_closing():
             self._transport.write_eof()
-        self.resume_reading()
+        self._resume_reading()
 
     def _close(self) -> None:
         self.is_closing = True
         self._serving = None
+        self._forget_waiting()
         # What is still to be sent has this long, or a client that takes nothing would keep the connection.
         self._expect_input(self._timeout_seconds)
         if self._transport is not None:
@@ -324,14 +367,25 @@ class ClientConnection(asyncio.Protocol):
 
     def _expire_sending(self) -> None:
         self.send_deadline = NEVER
-        unsent = self._transport.get_write_buffer_size() if self._transport is not None else 0
-        if unsent < self._unsent_bytes:
-            self._unsent_bytes = unsent
+        if self._has_taken_some():
             self.send_deadline = self._loop.time() + self._timeout_seconds
             return
         if self._serving is not None:
             self._serving.leave(TOO_SLOW)
         self.break_off()
+
+    def _has_taken_some(self) -> bool:
+        """Tell whether there is something to send, of which the client has taken some since the last look."""
+        unsent = _count_unsent(self._transport) if self._transport is not None else 0
+        has_taken = unsent not in (0, self._unsent_bytes)
+        self._unsent_bytes = unsent
+        return has_taken
+
+    def _forget_waiting(self) -> None:
+        if self._waiting:
+            self._waiting.clear()
+            self._reading = None  # whose body was coming, if any, was the last of them
+        self._queued_bytes = 0
 
     def _expect_input(self, seconds: float) -> None:
         self.deadline = self._loop.time() + seconds
@@ -340,6 +394,25 @@ class ClientConnection(asyncio.Protocol):
         if not self._is_paused and self._transport is not None and not self._transport.is_closing():
             self._is_paused = True
             self._transport.pause_reading()
+
+    def _resume_reading(self) -> None:
+        if self._is_paused and self._transport is not None and not self._transport.is_closing():
+            self._is_paused = False
+            self._transport.resume_reading()
+
+
+def _count_unsent(transport: asyncio.Transport) -> int:
+    """Return how many bytes the client has not acknowledged.
+
+    The system holds megabytes of them, and takes more from the transport only in large steps, which a client
+    may need longer for than it has until a deadline.
+    """
+    unsent = transport.get_write_buffer_size()
+    try:
+        queued = fcntl.ioctl(transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, bytes(4))
+    except (OSError, ValueError):
+        return unsent  # the system does not tell, or not any more
+    return unsent + int(struct.unpack("i", queued)[0])
 
 
 def _address(name: Any) -> tuple[str, int] | None:

@@ -38,10 +38,10 @@ class ServedRequest:
     __slots__ = (
         "_chunks",
         "_connection",
+        "_is_asked_for",
         "_is_bodiless",
         "_is_chunked",
         "_is_delivered",
-        "_queued_bytes",
         "_to_send",
         "_waiter",
         "has_ended",
@@ -51,13 +51,11 @@ class ServedRequest:
         "leave_reason",
         "on_leave",
         "scope",
-        "waits_for_continue",
     )
 
     def __init__(self, connection: ClientConnection, scope: Message, *, is_kept_alive: bool) -> None:
         self.scope = scope
         self.is_kept_alive = is_kept_alive
-        self.waits_for_continue = False
         self.is_read = False  # the body has come to its end
         self.has_started = False  # the head of the response has gone
         self.has_ended = False  # so has all of it
@@ -65,8 +63,8 @@ class ServedRequest:
         self.on_leave: Callable[[], None] | None = None
         self._connection = connection
         self._chunks: deque[bytes] | None = None
-        self._queued_bytes = 0
         self._waiter: asyncio.Future[None] | None = None
+        self._is_asked_for = False  # the body, or it has come without
         self._is_delivered = False
         self._is_bodiless = False
         self._is_chunked = False
@@ -74,14 +72,13 @@ class ServedRequest:
 
     # What the connection tells it.
 
-    def feed(self, data: bytes) -> bool:
-        """Take a piece of the body; return whether there is enough for now."""
+    def feed(self, data: bytes) -> None:
+        """Take a piece of the body."""
         if self._chunks is None:
             self._chunks = deque()
+        self._is_asked_for = True
         self._chunks.append(data)
-        self._queued_bytes += len(data)
         self._wake()
-        return self._queued_bytes >= QUEUED_BODY_BYTES_MAX
 
     def feed_end(self) -> None:
         """Take the end of the body."""
@@ -101,23 +98,27 @@ class ServedRequest:
         if self.leave_reason is None:
             self.leave_reason = reason
         self._wake()
-        if self.on_leave is not None:
-            self.on_leave()
+        on_leave, self.on_leave = self.on_leave, None
+        if on_leave is not None:
+            on_leave()
+
+    def drop_body(self) -> int:
+        """Forget what nobody has taken of the body, and return how many bytes that were."""
+        chunks, self._chunks = self._chunks, None
+        return sum(map(len, chunks)) if chunks else 0
 
     # What the application calls.
 
     async def receive(self) -> Message:
         """Return the next piece of the body, or, when nothing more will come, that the client has left."""
-        if self.waits_for_continue:
-            self.waits_for_continue = False
-            if not self.has_started:
-                self._connection.write(CONTINUE)
         while not self._chunks:
             if self.is_read and not self._is_delivered:
                 self._is_delivered = True
                 return _NO_MORE
             if self.leave_reason is not None or self.has_ended:
                 return _DISCONNECT
+            if not self._is_asked_for:
+                self._ask_for_body()
             await self._wait()
         return self._take_chunk(self._chunks)
 
@@ -135,16 +136,13 @@ class ServedRequest:
 
     def _take_chunk(self, chunks: deque[bytes]) -> Message:
         chunk = chunks.popleft()
-        self._queued_bytes -= len(chunk)
         self._is_delivered = self.is_read and not chunks
-        if not self.is_read and self._queued_bytes < QUEUED_BODY_BYTES_MAX:
-            self._connection.resume_reading()
+        self._connection.release_body(len(chunk))
         return {"type": "http.request", "body": chunk, "more_body": not self._is_delivered}
 
     def _send_head(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
         if self.has_started:
             raise RuntimeError("a response has one head")
-        self.has_started = True
         is_head = self.scope["method"] == "HEAD"
         self._is_bodiless = is_head or status in _BODILESS
         length = next((value for name, value in headers if name == b"content-length"), None)
@@ -163,12 +161,24 @@ class ServedRequest:
         elif self.scope["http_version"] == "1.0":
             framing += b"connection: keep-alive\r\n"
         self._connection.write(build_head(status, headers, framing))
+        self.has_started = True
 
     def _is_short(self) -> bool:
         """Tell whether so little is left of the body that it can be passed over."""
         lengths = [value for name, value in self.scope["headers"] if name == b"content-length"]
-        is_certain = self.leave_reason is None and not self.waits_for_continue
+        is_certain = self.leave_reason is None and (self._is_asked_for or not self._is_held_back())
         return is_certain and len(lengths) == 1 and int(lengths[0]) <= QUEUED_BODY_BYTES_MAX
+
+    def _ask_for_body(self) -> None:
+        self._is_asked_for = True
+        if not self.is_read and not self.has_started and self._is_held_back():
+            self._connection.write(CONTINUE)
+
+    def _is_held_back(self) -> bool:
+        """Tell whether the client waits for a word before it sends its body (RFC 9110 section 10.1.1)."""
+        return self.scope["http_version"] == "1.1" and any(
+            name == b"expect" for name, _ in self.scope["headers"]
+        )
 
     def _send_body(self, data: bytes, *, is_last: bool) -> None:
         if not self.has_started or self.has_ended:
@@ -195,9 +205,12 @@ class ServedRequest:
 
     async def _wait(self) -> None:
         self._waiter = asyncio.get_running_loop().create_future()
-        self._connection.expect_body()
+        self._connection.expect_body(self)
         try:
             await self._waiter
+        except asyncio.CancelledError:
+            self._connection.expect_no_body(self)
+            raise
         finally:
             self._waiter = None
 

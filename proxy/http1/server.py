@@ -41,7 +41,7 @@ class HttpServer:
 
     @property
     def connections(self) -> int:
-        """Return how many connections are open."""
+        """Return how many connections are open, or have left a request behind that is still being served."""
         return len(self._connections)
 
     async def start(self, listener: socket.socket, backlog: int) -> None:
@@ -112,9 +112,10 @@ class HttpServer:
                 pass
 
     def _sweep_deadlines(self) -> None:
+        # First of all: nothing that goes wrong with one connection may leave the others without deadlines.
+        self._sweep = self.loop.call_later(SWEEP_SECONDS, self._sweep_deadlines)
         now = self.loop.time()
         for connection in [
             each for each in self._connections if each.deadline <= now or each.send_deadline <= now
         ]:
             connection.expire()
-        self._sweep = self.loop.call_later(SWEEP_SECONDS, self._sweep_deadlines)

@@ -1,4 +1,4 @@
-"""A mock on Hypercorn, in a thread, on a port of its own; it must never have to log an error."""
+"""A mock, served as `fastgate mock` serves it, in a thread; it must never have to log an error."""
 
 from __future__ import annotations
 
@@ -11,48 +11,49 @@ from contextlib import ExitStack, contextmanager
 
 import httpx
 import pytest
-from hypercorn.asyncio import serve
-from hypercorn.config import Config
+import uvloop
 
 from proxy.mock.app import create_mock
+from proxy.server import Site, serve_site
 
 
 class _Recorder(logging.Handler):
-    def __init__(self) -> None:
+    """What one thread logs: others, of other tests, may log what they like."""
+
+    def __init__(self, thread: threading.Thread) -> None:
         super().__init__(logging.WARNING)
         self.messages: list[str] = []
+        self._thread = thread
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.messages.append(self.format(record))
+        if record.thread == self._thread.ident:
+            self.messages.append(self.format(record))
 
 
 @contextmanager
 def _run_mock(ttfb_ms: float, tokens_per_second: float) -> Iterator[str]:
     listener = socket.create_server(("127.0.0.1", 0))
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    recorder, logger = _Recorder(), logging.Logger("mock")
-    logger.addHandler(recorder)
-    config = Config()
-    config.bind = [f"fd://{listener.detach()}"]
-    config.errorlog = logger
-    config.graceful_timeout = 0.2
-    loop = asyncio.new_event_loop()
+    loop = uvloop.new_event_loop()
     stop = asyncio.Event()
-    app = create_mock(ttfb_ms=ttfb_ms, tokens_per_second=tokens_per_second)
+    site = Site(create_mock(ttfb_ms=ttfb_ms, tokens_per_second=tokens_per_second), listener)
 
     def run() -> None:
         asyncio.set_event_loop(loop)
-        loop.run_until_complete(serve(app, config, shutdown_trigger=stop.wait))
+        loop.run_until_complete(serve_site(site, 0.2, stop))
         loop.run_until_complete(loop.shutdown_asyncgens())
         loop.close()
 
     thread = threading.Thread(target=run)
+    recorder = _Recorder(thread)
+    logging.getLogger().addHandler(recorder)
     thread.start()
     try:
         yield url
     finally:
         loop.call_soon_threadsafe(stop.set)
         thread.join(10)
+        logging.getLogger().removeHandler(recorder)
     assert not thread.is_alive()
     assert recorder.messages == []
 

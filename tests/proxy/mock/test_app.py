@@ -44,8 +44,6 @@ def test_the_same_request_gets_the_same_bytes(http: httpx.Client, path: str, str
     first, second = (http.post(path, content=asked) for _ in range(2))
     assert first.status_code == 200
     assert first.content == second.content
-    first.headers.pop("date")
-    second.headers.pop("date")
     assert first.headers == second.headers
     assert http.post(path, content=asked + b" ").content != first.content
 

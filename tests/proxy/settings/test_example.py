@@ -13,28 +13,12 @@ from proxy.settings.model import SECTIONS, section_keys
 
 KNOWN = {section: [name for name, _, _ in section_keys(section)] for section in SECTIONS}
 LATER = [
-    "app.workers",
-    "rate_limiting.enabled",
-    "rate_limiting.default_requests_per_minute",
-    "rate_limiting.default_burst",
-    "rate_limiting.file",
-    "proxy.total_timeout",
-    "proxy.client_timeout",
-    "proxy.keep_alive_timeout",
-    "proxy.stream_keepalive",
-    "proxy.max_connections",
-    "proxy.max_in_flight",
-    "proxy.egress_proxy",
-    "security.trusted_proxies",
     "logging.file",
     "logging.max_size",
     "logging.backup_count",
-    "proxy.max_retries",
-    "proxy.inspect_body_size",
     "audit.fsync",
     "audit.retention_days",
     "audit.body_retention_days",
-    *[f"cors.{name}" for name in KNOWN["cors"]],
 ]
 
 
