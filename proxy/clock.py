@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Callable
 from datetime import datetime, timedelta, timezone, tzinfo
 from functools import lru_cache
 
@@ -24,6 +25,32 @@ _UNITS = ("weeks", "days", "hours", "minutes", "seconds")
 def now_us() -> int:
     """Return the wall clock in microseconds since the epoch."""
     return time.time_ns() // 1000
+
+
+class ForwardClock:
+    """A wall clock that never goes back: what comes later has the later time, whoever sets the system's.
+
+    While the system's clock is behind what has been told, this one goes on at half its speed, so that it is
+    caught up with. One for each thread that stamps what has to keep its order.
+    """
+
+    def __init__(
+        self,
+        wall_ns: Callable[[], int] = time.time_ns,
+        monotonic_ns: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        self._wall_ns = wall_ns
+        self._monotonic_ns = monotonic_ns
+        self._told_us = 0
+        self._told_at_ns = 0
+
+    def now_us(self) -> int:
+        """Return microseconds since the epoch, more than at any call before."""
+        time_us, at_ns = self._wall_ns() // 1000, self._monotonic_ns()
+        if time_us <= self._told_us:
+            time_us = self._told_us + max(1, (at_ns - self._told_at_ns) // 2000)
+        self._told_us, self._told_at_ns = time_us, at_ns
+        return time_us
 
 
 def from_us(time_us: int) -> datetime:

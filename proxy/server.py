@@ -1,4 +1,4 @@
-"""Serving in one process: the listening socket, Hypercorn, and signals.
+"""Serving in one process: applications, their connections, and signals.
 
 The only place that knows Hypercorn.
 """
@@ -6,7 +6,6 @@ The only place that knows Hypercorn.
 from __future__ import annotations
 
 import asyncio
-import errno
 import logging
 import signal
 import socket
@@ -19,12 +18,11 @@ import uvloop
 from hypercorn.asyncio import serve
 from hypercorn.config import Config
 
-from proxy.errors import ConflictError, InvalidInputError
 from proxy.http1.limits import ServerLimits
 from proxy.http1.server import HttpServer, Observer
+from proxy.listening import BACKLOG
 from proxy.settings import Settings
 
-BACKLOG = 2048
 # Called once connections are taken, with a function that stops serving, callable from any thread.
 OnReady = Callable[[Callable[[], object]], None]
 
@@ -37,41 +35,6 @@ class Site:
     listener: socket.socket
     limits: ServerLimits = field(default_factory=ServerLimits)
     observer: Observer | None = None
-
-
-def bind_listener(host: str, port: int) -> socket.socket:
-    """Return a socket bound to an address; port 0 takes a free one.
-
-    Raises `ConflictError` if the port is in use, `InvalidInputError` if the address is not this machine's.
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    # Inherited by every accepted connection; without it streams stall for 40 ms.
-    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    try:
-        listener.bind((host, port))
-        # From here on connections wait in the queue until the application has started. It is only now that
-        # a port is refused which another program has bound a moment ago.
-        listener.listen(BACKLOG)
-    except OSError as error:
-        listener.close()
-        raise _translate_bind_error(error, host, port) from error
-    except UnicodeError as error:
-        listener.close()
-        raise InvalidInputError(f"{host!r} is not a host name", hint="check app.host") from error
-    return listener
-
-
-def _translate_bind_error(error: OSError, host: str, port: int) -> Exception:
-    if error.errno == errno.EADDRINUSE:
-        hint = "choose another with --port (or app.port), or stop what listens there"
-        return ConflictError(f"port {port} on {host} is in use", hint=hint)
-    if error.errno == errno.EACCES:
-        return InvalidInputError(f"port {port} may not be used by this user", hint="choose a port above 1023")
-    return InvalidInputError(
-        f"cannot listen on {host}:{port}: {error.strerror or error}", hint="check app.host"
-    )
 
 
 def read_limits(settings: Settings) -> ServerLimits:

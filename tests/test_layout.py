@@ -13,7 +13,15 @@ import pytest
 ROOT = Path(__file__).parents[1]
 # The rooms from the ground up: each imports from its own floor and those before it, never from one after it.
 FLOORS: tuple[tuple[str, ...], ...] = (
-    ("proxy", "proxy.errors", "proxy.clock", "proxy.ids", "proxy.interpreter", "proxy.readiness"),
+    (
+        "proxy",
+        "proxy.errors",
+        "proxy.clock",
+        "proxy.ids",
+        "proxy.interpreter",
+        "proxy.listening",
+        "proxy.readiness",
+    ),
     ("proxy.settings", "proxy.applog", "proxy.policy", "proxy.http1"),
     ("proxy.store",),
     ("proxy.audit",),

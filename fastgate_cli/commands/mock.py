@@ -34,8 +34,9 @@ def mock(
       fastgate mock
       fastgate mock --port 9000 --ttfb 200 --tps 40
     """
+    from proxy.listening import bind_listener
     from proxy.mock.app import create_mock
-    from proxy.server import Site, bind_listener, run_sites
+    from proxy.server import Site, run_sites
 
     listener = bind_listener("127.0.0.1", port)
     url = describe_address(*listener.getsockname()[:2])

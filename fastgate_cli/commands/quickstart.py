@@ -118,7 +118,7 @@ def prepare_trial(invocation: Invocation, upstream_url: str | None, *, check: bo
 def _listen(
     host: str, port: int, is_running: Callable[[str], bool], part: str
 ) -> tuple[socket.socket | None, str]:
-    from proxy.server import bind_listener
+    from proxy.listening import bind_listener
 
     try:
         listener = bind_listener(host, port)

@@ -43,8 +43,8 @@ def serve(
       fastgate -c /etc/fastgate/fastgate.yaml serve
     """
     from proxy.applog import configure_logging
+    from proxy.listening import bind_listener
     from proxy.readiness import Readiness
-    from proxy.server import bind_listener
     from proxy.supervisor import Outside, supervise
 
     invocation = invocation_of(ctx)

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Awaitable
 
 from proxy.audit.exchange import AuditTrail, Exchange
-from proxy.clock import now_us
+from proxy.clock import ForwardClock
 from proxy.errors import JournalError
 from proxy.http1.request import ABORTED, FAULT_KEY
 from proxy.policy.cors import CorsPolicy
@@ -49,6 +49,7 @@ class Gateway:
         self._counters = counters
         self._bounds = bounds
         self._cors = cors
+        self._clock = ForwardClock()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -63,7 +64,7 @@ class Gateway:
                 self._counters.in_flight -= 1
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        head, time_us = read_head(scope), now_us()
+        head, time_us = read_head(scope), self._clock.now_us()
         exchange = self._trail.open(head, time_us)
         if self._cors is not None:
             send = _grant_origin(self._cors, head, send)

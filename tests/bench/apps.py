@@ -22,11 +22,12 @@ import uvloop
 from hypercorn.asyncio import serve
 from hypercorn.config import Config
 
+from proxy.listening import bind_listener
 from proxy.relay.asgi import ASGIApp, Receive, Scope, Send
 from proxy.relay.bodies import read_ahead
 from proxy.relay.direct import find_length
 from proxy.relay.upstream import build_transport
-from proxy.server import Site, bind_listener, run_sites
+from proxy.server import Site, run_sites
 
 TIMEOUTS = dict.fromkeys(("connect", "read", "write", "pool"), 30.0)
 EVENT = (

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from proxy.clock import (
     STORAGE_TIMEZONE,
+    ForwardClock,
     format_stored,
     format_time,
     format_us,
@@ -206,3 +207,35 @@ def test_every_accepted_time_can_be_stored() -> None:
 
 def test_storage_is_at_utc_8() -> None:
     assert STORAGE_TIMEZONE.utcoffset(None) == timedelta(hours=8)
+
+
+def test_a_forward_clock_follows_the_systems_forward_and_never_goes_back() -> None:
+    wall, monotonic = [1_000_000_000], [0]
+    clock = ForwardClock(lambda: wall[0], lambda: monotonic[0])
+    told = [clock.now_us()]
+    for wall_ns, monotonic_ns in ((2, 1), (100, 2), (50, 4), (50, 4), (99, 60), (131, 90), (140, 99)):
+        wall[0], monotonic[0] = wall_ns * 1_000_000_000, monotonic_ns * 1_000_000_000
+        told.append(clock.now_us())
+    assert told == sorted(set(told))
+    # Half of what has passed is added to what was told while the system is behind.
+    assert [time_us / 1_000_000 for time_us in told] == [
+        1,
+        2,
+        100,
+        101,
+        101.000001,
+        129.000001,
+        144.000001,
+        148.500001,
+    ]
+
+
+def test_a_forward_clock_is_caught_up_with() -> None:
+    wall, monotonic = [100_000_000_000], [0]
+    clock = ForwardClock(lambda: wall[0], lambda: monotonic[0])
+    clock.now_us()
+    wall[0], monotonic[0] = 90_000_000_000, 0
+    for _ in range(30):
+        wall[0], monotonic[0] = wall[0] + 1_000_000_000, monotonic[0] + 1_000_000_000
+        time_us = clock.now_us()
+    assert time_us == wall[0] // 1000

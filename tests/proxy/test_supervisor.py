@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from proxy.errors import ConflictError, DatabaseError
+from proxy.listening import bind_listener
 from proxy.readiness import Readiness
 from proxy.running import RunningFile
-from proxy.server import bind_listener
 from proxy.settings import AppSettings, AuditSettings, DatabaseSettings, Settings
 from proxy.supervisor import Outside, supervise
 from tests.proxy.gateways import WAIT_SECONDS, ServedGateway, await_that, has_ended, read_rest

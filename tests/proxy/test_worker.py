@@ -12,7 +12,7 @@ import pytest
 
 from proxy.audit.journal import list_segments
 from proxy.errors import DatabaseError
-from proxy.server import bind_listener
+from proxy.listening import bind_listener
 from proxy.settings import AuditSettings, DatabaseSettings, Settings
 from proxy.store.database import open_database
 from proxy.worker_process import WorkerProcess

@@ -22,7 +22,7 @@ from proxy.errors import (
     JournalError,
     Problem,
 )
-from proxy.server import bind_listener
+from proxy.listening import bind_listener
 from proxy.settings import ProxySettings, SecuritySettings, Settings
 from proxy.worker_process import Orders, WorkerProcess, build_report, read_report, receive_orders, send_orders
 

@@ -19,7 +19,7 @@ import uvloop
 from proxy.http1.limits import ServerLimits
 from proxy.http1.request import CLIENT_KEY, ServedRequest
 from proxy.http1.server import HttpServer
-from proxy.server import bind_listener
+from proxy.listening import bind_listener
 from tests.proxy.relay.conftest import TIMEOUT_SECONDS, Gate, LogLines, Wire, log
 
 __all__ = ["LogLines", "log"]  # `log` is a fixture
