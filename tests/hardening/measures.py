@@ -18,17 +18,12 @@ def family(pid: int) -> list[int]:
 
 
 def resident_bytes(pid: int) -> int:
-    """Return the memory in use by a family of processes."""
-    return sum(_read_status(each, "VmRSS") for each in family(pid)) * 1024
-
-
-def peak_bytes(pid: int) -> int:
-    """Return the most memory that was ever in use, added up over a family of processes."""
-    return sum(_read_status(each, "VmHWM") for each in family(pid)) * 1024
+    """Return the memory in use by a family of processes; a page that several share is counted once."""
+    return sum(_read_number(each, "smaps_rollup", "Pss") for each in family(pid)) * 1024
 
 
 def count_threads(pid: int) -> int:
-    return sum(_read_status(each, "Threads") for each in family(pid))
+    return sum(_read_number(each, "status", "Threads") for each in family(pid))
 
 
 def count_files(pid: int) -> int:
@@ -43,9 +38,9 @@ def count_own_files(pid: int) -> int:
     return 0
 
 
-def _read_status(pid: int, name: str) -> int:
+def _read_number(pid: int, file: str, name: str) -> int:
     with suppress(OSError):
-        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        for line in Path(f"/proc/{pid}/{file}").read_text().splitlines():
             if line.startswith(f"{name}:"):
                 return int(line.split()[1])
     return 0
