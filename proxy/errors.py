@@ -97,6 +97,13 @@ class UpstreamError(FastGateError):
     code = "upstream_unreachable"
 
 
+class NoFilesError(UpstreamError):
+    """This process has no file left for a connection: the fault is the gateway's own, and will pass."""
+
+    status = 503
+    code = "overloaded"
+
+
 class UpstreamTimeoutError(UpstreamError):
     """The backend let a time-out pass."""
 

@@ -17,7 +17,12 @@ from urllib.parse import unquote
 
 from proxy.http1.faults import Fault
 from proxy.http1.heads import build_refusal
-from proxy.http1.limits import LINGER_SECONDS, PIPELINED_REQUESTS_MAX, QUEUED_BODY_BYTES_MAX
+from proxy.http1.limits import (
+    LINGER_SECONDS,
+    PIPELINED_REQUESTS_MAX,
+    QUEUED_BODY_BYTES_MAX,
+    UNSENT_BYTES_MAX,
+)
 from proxy.http1.parser import Head, RequestParser
 from proxy.http1.request import (
     ABORTED,
@@ -77,6 +82,7 @@ class ClientConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
+        self._transport.set_write_buffer_limits(UNSENT_BYTES_MAX)
         self._peer = _address(transport.get_extra_info("peername"))
         self._local = _address(transport.get_extra_info("sockname"))
         if self._server.admit(self):

@@ -23,14 +23,20 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 from proxy.relay.answers import HEAD_BYTES_MAX, InvalidAnswerError, check_size, is_framed
 
 INTERIM_ANSWERS_MAX = 16
-READ_AHEAD_BYTES_MAX = 64 * 1024
+# A stream that its client does not read holds about as much as these together.
+READ_BYTES_MAX = 64 * 1024
+READ_AHEAD_BYTES_MAX = 32 * 1024
 _CLOSED = "the backend closed the connection"
 
 
-class BackendConnection(asyncio.Protocol):
-    """A connection, open until it is closed by either side. The names `on_...` are httptools'."""
+class BackendConnection(asyncio.BufferedProtocol):
+    """A connection, open until it is closed by either side. The names `on_...` are httptools'.
 
-    def __init__(self) -> None:
+    `buffer` is where bytes are read into, and may be that of many connections: they are taken out at once.
+    """
+
+    def __init__(self, buffer: memoryview | None = None) -> None:
+        self._buffer = memoryview(bytearray(READ_BYTES_MAX)) if buffer is None else buffer
         self.is_closed = False
         self.idle_since = 0.0
         self.status = 0
@@ -159,7 +165,14 @@ class BackendConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self.take(self._buffer[:nbytes])
+
+    def take(self, data: bytes | memoryview) -> None:
+        """Read bytes as they came."""
         if not self._is_expecting:
             self._break_off(httpx.RemoteProtocolError("the backend sent what was not asked for"))
             return

@@ -8,16 +8,20 @@ clean.
 from __future__ import annotations
 
 import asyncio
+import errno
 import ssl
 from collections.abc import AsyncIterable, AsyncIterator, Mapping
 from typing import cast
 
 import httpx
 
+from proxy.errors import NoFilesError
 from proxy.policy.model import HeaderPairs
 from proxy.relay.bodies import READ_AHEAD_BYTES_MAX, BytesBody
-from proxy.relay.connection import BackendConnection
+from proxy.relay.connection import READ_BYTES_MAX, BackendConnection
 from proxy.relay.pool import IdlePool, Origin
+
+_NO_FILES = frozenset((errno.EMFILE, errno.ENFILE))
 
 
 class StaleConnectionError(httpx.RemoteProtocolError):
@@ -33,6 +37,7 @@ class DirectTransport(httpx.AsyncBaseTransport):
     def __init__(self, context: ssl.SSLContext) -> None:
         self._context = context
         self._pool: IdlePool[BackendConnection] = IdlePool()
+        self._buffer = memoryview(bytearray(READ_BYTES_MAX))
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request and return its response as soon as the head of it has come.
@@ -74,10 +79,14 @@ class DirectTransport(httpx.AsyncBaseTransport):
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(timeout_seconds):
-                _, connection = await loop.create_connection(BackendConnection, host, port, ssl=context)
+                _, connection = await loop.create_connection(
+                    lambda: BackendConnection(self._buffer), host, port, ssl=context
+                )
         except TimeoutError as error:
             raise httpx.ConnectTimeout("the backend did not accept a connection in time") from error
         except (OSError, UnicodeError) as error:  # UnicodeError: a name that no host can have
+            if isinstance(error, OSError) and error.errno in _NO_FILES:
+                raise NoFilesError("no file is left for a connection", hint="raise 'ulimit -n'") from error
             raise httpx.ConnectError(str(error)) from error
         return connection
 

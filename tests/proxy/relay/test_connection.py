@@ -75,7 +75,7 @@ def test_an_answer_split_anywhere_reads_the_same(answer: bytes, body: bytes, dat
     async def test(connection: BackendConnection, wire: Wire) -> None:
         reading = asyncio.create_task(read_all(connection))
         for start, end in itertools.pairwise(places):
-            connection.data_received(answer[start:end])
+            connection.take(answer[start:end])
             await asyncio.sleep(0)
         assert await reading == body
         assert connection.status == 200
@@ -88,7 +88,7 @@ def test_an_answer_split_anywhere_reads_the_same(answer: bytes, body: bytes, dat
 
 def test_repeated_headers_and_their_case_are_kept() -> None:
     async def test(connection: BackendConnection, _: Wire) -> None:
-        connection.data_received(PLAIN)
+        connection.take(PLAIN)
         await connection.wait_for_head(1.0)
         assert connection.headers == [(b"Content-Length", b"5"), (b"X-A", b"1"), (b"x-a", b"2")]
 
@@ -101,7 +101,7 @@ def test_an_answer_cut_at_any_byte_is_never_whole(answer: bytes) -> None:
 
         async def test(connection: BackendConnection, _: Wire, end: int = end) -> None:
             if end:
-                connection.data_received(answer[:end])
+                connection.take(answer[:end])
             connection.eof_received()
             connection.connection_lost(None)
             with pytest.raises(httpx.TransportError):
@@ -113,7 +113,7 @@ def test_an_answer_cut_at_any_byte_is_never_whole(answer: bytes) -> None:
 
 def test_a_body_without_a_length_ends_with_the_connection() -> None:
     async def test(connection: BackendConnection, _: Wire) -> None:
-        connection.data_received(b"HTTP/1.1 200 OK\r\n\r\nuntil the end")
+        connection.take(b"HTTP/1.1 200 OK\r\n\r\nuntil the end")
         connection.eof_received()
         connection.connection_lost(None)
         assert await read_all(connection) == b"until the end"
@@ -163,7 +163,7 @@ def test_a_body_without_a_length_ends_with_the_connection() -> None:
 )
 def test_an_answer_that_is_not_clearly_http_ends_the_connection(answer: bytes) -> None:
     async def test(connection: BackendConnection, wire: Wire) -> None:
-        connection.data_received(answer)
+        connection.take(answer)
         with pytest.raises(httpx.RemoteProtocolError):
             await read_all(connection)
         assert wire.is_aborted
@@ -175,14 +175,14 @@ def test_an_answer_that_is_not_clearly_http_ends_the_connection(answer: bytes) -
 @pytest.mark.parametrize("extra", [b"x", PLAIN, b"\r\n\r\n"])
 def test_bytes_after_the_answer_reach_nobody(extra: bytes) -> None:
     async def together(connection: BackendConnection, wire: Wire) -> None:
-        connection.data_received(PLAIN + extra)
+        connection.take(PLAIN + extra)
         assert await read_all(connection) == b"hello"
         assert wire.is_aborted or not extra.strip()
 
     async def later(connection: BackendConnection, wire: Wire) -> None:
-        connection.data_received(PLAIN)
+        connection.take(PLAIN)
         assert await read_all(connection) == b"hello"
-        connection.data_received(extra)
+        connection.take(extra)
         assert wire.is_aborted
         assert not connection.is_reusable()
 
@@ -194,7 +194,7 @@ def test_bytes_after_the_answer_reach_nobody(extra: bytes) -> None:
 def test_the_body_of_an_answer_to_head_is_not_read(body: bytes) -> None:
     async def test(connection: BackendConnection, _: Wire) -> None:
         connection.send_head("HEAD", HEAD)
-        connection.data_received(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n" + body)
+        connection.take(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n" + body)
         assert await read_all(connection) == b""
         assert connection.is_reusable() is (body == b"")
 
@@ -203,7 +203,7 @@ def test_the_body_of_an_answer_to_head_is_not_read(body: bytes) -> None:
 
 def test_a_connection_that_the_backend_will_close_is_not_used_again() -> None:
     async def test(connection: BackendConnection, _: Wire) -> None:
-        connection.data_received(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+        connection.take(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
         assert await read_all(connection) == b""
         assert not connection.is_reusable()
 
@@ -224,7 +224,7 @@ def test_silence_is_a_read_timeout_and_a_stuck_backend_a_write_timeout() -> None
 def test_a_backend_that_sends_faster_than_is_read_is_held_back() -> None:
     async def test(connection: BackendConnection, wire: Wire) -> None:
         size = READ_AHEAD_BYTES_MAX + 1
-        connection.data_received(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (size * 2) + b"x" * size)
+        connection.take(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (size * 2) + b"x" * size)
         assert not wire.takes_more
         await connection.wait_for_head(1.0)
         assert await connection.read_chunk(1.0) == b"x" * size
@@ -236,7 +236,7 @@ def test_a_backend_that_sends_faster_than_is_read_is_held_back() -> None:
 @pytest.mark.parametrize("status", [b"204 No Content", b"304 Not Modified"])
 def test_the_body_of_an_answer_that_has_none_reaches_nobody(status: bytes) -> None:
     async def test(connection: BackendConnection, wire: Wire) -> None:
-        connection.data_received(b"HTTP/1.1 %s\r\nContent-Length: 5\r\n\r\nhello" % status)
+        connection.take(b"HTTP/1.1 %s\r\nContent-Length: 5\r\n\r\nhello" % status)
         assert await read_all(connection) == b""
         assert wire.is_aborted
         assert not connection.is_reusable()
@@ -250,11 +250,11 @@ def test_the_body_of_an_answer_that_has_none_reaches_nobody(status: bytes) -> No
 def test_what_frames_a_body_has_an_end_too(endless: bytes) -> None:
     async def test(connection: BackendConnection, wire: Wire) -> None:
         start = {b"x": b"0\r\n", b"5": b"5;", b"e": b"0\r\nx: "}[endless[:1]]
-        connection.data_received(CHUNKED_HEAD + b"5\r\nhello\r\n" + start)
+        connection.take(CHUNKED_HEAD + b"5\r\nhello\r\n" + start)
         piece = endless * 100 if endless[:1] != b"5" else b"e" * 1000
         for _ in range(2 + HEAD_BYTES_MAX // len(piece)):
             if not connection.is_closed:
-                connection.data_received(piece)
+                connection.take(piece)
         assert wire.is_aborted
         with pytest.raises(httpx.RemoteProtocolError):
             await read_all(connection)
@@ -264,7 +264,7 @@ def test_what_frames_a_body_has_an_end_too(endless: bytes) -> None:
 
 def test_trailers_are_not_taken_for_headers() -> None:
     async def test(connection: BackendConnection, _: Wire) -> None:
-        connection.data_received(CHUNKED_HEAD + b"5\r\nhello\r\n0\r\nset-cookie: late\r\n\r\n")
+        connection.take(CHUNKED_HEAD + b"5\r\nhello\r\n0\r\nset-cookie: late\r\n\r\n")
         assert await read_all(connection) == b"hello"
         assert connection.headers == [(b"transfer-encoding", b"chunked")]
         assert connection.is_reusable()
@@ -275,7 +275,7 @@ def test_trailers_are_not_taken_for_headers() -> None:
 def test_a_long_body_in_one_read_does_not_make_a_short_head_long() -> None:
     async def test(connection: BackendConnection, _: Wire) -> None:
         size = HEAD_BYTES_MAX * 3
-        connection.data_received(OK_HEAD + b"content-length: %d\r\n\r\n" % size + b"x" * size)
+        connection.take(OK_HEAD + b"content-length: %d\r\n\r\n" % size + b"x" * size)
         assert await read_all(connection) == b"x" * size
         assert connection.is_reusable()
 
@@ -284,7 +284,7 @@ def test_a_long_body_in_one_read_does_not_make_a_short_head_long() -> None:
 
 def test_an_answer_of_http_1_0_ends_with_its_connection() -> None:
     async def test(connection: BackendConnection, _: Wire) -> None:
-        connection.data_received(b"HTTP/1.0 200 OK\r\n\r\nuntil the end")
+        connection.take(b"HTTP/1.0 200 OK\r\n\r\nuntil the end")
         connection.eof_received()
         connection.connection_lost(None)
         assert await read_all(connection) == b"until the end"
