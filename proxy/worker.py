@@ -48,7 +48,8 @@ def build_site(
     """Return the application of one worker, ready to be served on a socket."""
     worker = Worker(settings, number)
     app = create_app(settings, worker, on_open=on_open)
-    return Site(app, listener, read_limits(settings), worker.counters)
+    # The gateway itself, and not the app around it, which would only pass each request on.
+    return Site(app.asgi_app, listener, read_limits(settings), worker.counters)
 
 
 def run_worker(orders: Orders, wire: socket.socket) -> int:

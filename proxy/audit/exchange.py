@@ -15,7 +15,7 @@ from proxy.audit.events import AuditEvent, Begin, End, FirstByte, request_id
 from proxy.audit.journal import JournalWriter
 from proxy.audit.redact import header_names, redact_headers, redact_query
 from proxy.errors import JournalError
-from proxy.ids import new_ulid
+from proxy.ids import UlidSource
 from proxy.policy.decide import Decision, Forward
 from proxy.policy.model import HeaderPairs, RequestHead
 from proxy.settings import AuditSettings
@@ -71,10 +71,11 @@ class AuditTrail:
         self.is_failing = False
         self._journal = journal
         self._sequence = 0
+        self._ulids = UlidSource()
 
     def open(self, head: RequestHead, time_us: int) -> Exchange:
         """Start an exchange for a request that came at `time_us`, microseconds since the epoch."""
-        return Exchange(self, head, new_ulid(time_us), time_us)
+        return Exchange(self, head, self._ulids.next(time_us), time_us)
 
     def next_sequence(self) -> int:
         """Return the number of the next request of this worker."""
@@ -220,7 +221,11 @@ class Exchange:
         head, policy = self._head, self._trail.policy
         forward = decision if isinstance(decision, Forward) else None
         key = decision.key if decision else None
-        user_agent = next((value for name, value in head.headers if name == b"user-agent"), None)
+        user_agent = None
+        for name, value in head.headers:
+            if name == b"user-agent":
+                user_agent = _text(value)
+                break
         return Begin(
             ulid=self.ulid,
             sequence=self._trail.next_sequence(),
@@ -228,7 +233,7 @@ class Exchange:
             method=head.method[:10],
             path=_text(head.path),
             ip_address=self.ip_address,
-            user_agent=None if user_agent is None else _text(user_agent),
+            user_agent=user_agent,
             key_id=key.key_id if key else None,
             source_path=key.source_path if key else None,
             route_id=forward.compiled.route.route_id if forward else None,

@@ -22,6 +22,7 @@ from proxy.http1.limits import (
     PIPELINED_REQUESTS_MAX,
     QUEUED_BODY_BYTES_MAX,
     UNSENT_BYTES_MAX,
+    UNWRITTEN_BYTES_MAX,
 )
 from proxy.http1.parser import Head, RequestParser
 from proxy.http1.request import (
@@ -61,6 +62,8 @@ class ClientConnection(asyncio.Protocol):
         self._parser = RequestParser(self)
         self._transport: asyncio.Transport | None = None
         self._writable: asyncio.Future[None] | None = None
+        self._unwritten: list[bytes] = []
+        self._unwritten_bytes = 0
         self._unsent_bytes = 0
         self._peer: tuple[str, int] | None = None
         self._local: tuple[str, int] | None = None
@@ -181,9 +184,16 @@ class ClientConnection(asyncio.Protocol):
     # What a request asks of it.
 
     def write(self, data: bytes) -> None:
-        """Send bytes on; into nothing if the client has left."""
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.write(data)
+        """Send bytes on, with what else is written before the loop goes on; into nothing if the client left.
+
+        Handing a head and its body to the system one by one costs more than building both.
+        """
+        if not self._unwritten:
+            self._loop.call_soon(self._flush)
+        self._unwritten.append(data)
+        self._unwritten_bytes += len(data)
+        if self._unwritten_bytes > UNWRITTEN_BYTES_MAX:
+            self._flush()
 
     async def wait_writable(self) -> None:
         """Return when the client takes more, or has been given up."""
@@ -229,6 +239,7 @@ class ClientConnection(asyncio.Protocol):
         """End the connection at once, so that nobody takes what was sent for a whole response."""
         self.is_closing = True
         self._forget_waiting()
+        self._flush()
         if self._transport is not None:
             self._transport.abort()
 
@@ -355,6 +366,14 @@ class ClientConnection(asyncio.Protocol):
         else:
             self._linger()
 
+    def _flush(self) -> None:
+        if self._unwritten:
+            data = b"".join(self._unwritten)
+            self._unwritten.clear()
+            self._unwritten_bytes = 0
+            if self._transport is not None and not self._transport.is_closing():
+                self._transport.write(data)
+
     def _linger(self) -> None:
         """Close once the client has had a chance to read the answer: it is still sending.
 
@@ -364,6 +383,7 @@ class ClientConnection(asyncio.Protocol):
         self._serving = None
         self._forget_waiting()
         self._expect_input(LINGER_SECONDS)
+        self._flush()
         if self._transport is not None and not self._transport.is_closing():
             self._transport.write_eof()
         self._resume_reading()
@@ -374,6 +394,7 @@ class ClientConnection(asyncio.Protocol):
         self._forget_waiting()
         # What is still to be sent has this long, or a client that takes nothing would keep the connection.
         self._expect_input(self._timeout_seconds)
+        self._flush()
         if self._transport is not None:
             self._transport.close()
 

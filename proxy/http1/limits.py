@@ -12,6 +12,7 @@ HEADERS_MAX = 100
 UNPARSED_BYTES_MAX = LINE_BYTES_MAX + HEADER_BYTES_MAX
 # What a connection holds of bodies, of all its requests, before it stops reading.
 QUEUED_BODY_BYTES_MAX = 64 * 1024
+UNWRITTEN_BYTES_MAX = 16 * 1024  # until the event loop goes on
 UNSENT_BYTES_MAX = 32 * 1024  # besides what the system holds
 PIPELINED_REQUESTS_MAX = 32
 LINGER_SECONDS = 5.0

@@ -19,6 +19,7 @@ _BAD_QUERY = re.compile(rb"[^!-~]")
 _ABSOLUTE_FORM = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]*://([^/]*)")
 _CONTENT_LENGTH_DIGITS_MAX = 19  # what a signed 64-bit integer can hold
 _HOST = re.compile(rb"(?:[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
+_CHECKED = frozenset((b"host", b"content-length", b"transfer-encoding"))
 METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
 
 
@@ -56,6 +57,8 @@ def _find_target_fault(head: RequestHead) -> tuple[str, str]:
 def _find_header_fault(head: RequestHead) -> tuple[str, str] | None:
     hosts = lengths = encodings = 0
     for name, value in head.headers:
+        if name not in _CHECKED:
+            continue
         if name == b"host":
             hosts += 1
             if not _HOST.fullmatch(value):

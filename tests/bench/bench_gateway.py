@@ -1,6 +1,6 @@
 """What a plain request costs, and what the gateway adds to the first byte of a stream.
 
-    python -m tests.bench.bench_gateway [--requests 3000] [--rounds 5]
+    python -m tests.bench.bench_gateway [--requests 3000] [--rounds 5] [--rate-limit 0]
 
 Everything is measured in one run, in turn, over several rounds; the figures are medians of the rounds. CPU is
 that of the server's processes, user and system, all their threads: the gateway's includes its recorder.
@@ -20,16 +20,16 @@ from pathlib import Path
 from statistics import median, quantiles
 
 from tests.bench.load import Result, build_request, send_requests
-from tests.bench.servers import Server, describe_machine, prepare_gateway, run
+from tests.bench.servers import RATE_LIMIT, Server, describe_machine, prepare_gateway, run
 
 PLAIN = b'{"model":"mock","messages":[{"role":"user","content":"What is a gateway for?"}]}'
 STREAMED = PLAIN[:-1] + b',"stream":true}'
 
 
-def start_all(stack: ExitStack, folder: Path) -> tuple[list[Server], str]:
+def start_all(stack: ExitStack, folder: Path, rate_limit: int = RATE_LIMIT) -> tuple[list[Server], str]:
     """Start mock, hello, forwarder and gateway; return them and a key."""
     mock = stack.enter_context(run("mock, direct", folder, "-m", "fastgate_cli", "mock", "--port", "0"))
-    key = prepare_gateway(folder, mock.origin)
+    key = prepare_gateway(folder, mock.origin, rate_limit)
     return [
         stack.enter_context(run("hello", folder, "-m", "tests.bench.apps", "hello")),
         mock,
@@ -59,9 +59,10 @@ def main() -> None:
     )
     parser.add_argument("--requests", type=int, default=3000)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rate-limit", type=int, default=RATE_LIMIT, help="of the key; 0 is none")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
-        report(*start_all(stack, Path(name)), options.requests, options.rounds)
+        report(*start_all(stack, Path(name), options.rate_limit), options.requests, options.rounds)
 
 
 def report(servers: list[Server], key: str, requests: int, rounds: int) -> None:

@@ -20,7 +20,7 @@ from proxy.store.routes import NewRoute, add_route
 ROOT = Path(__file__).parents[2]
 PATH = "/v1/chat/completions"
 OTHER_ROUTES = 99  # besides the one that serves
-RATE_LIMIT = 100_000_000  # in force, and never reached
+RATE_LIMIT = 100_000_000  # in force, and never reached; 0 is no limit
 _ADDRESS = re.compile(r"listens on (http://\S+)")
 
 
@@ -61,7 +61,7 @@ def run(name: str, folder: Path, *command: str) -> Iterator[Server]:
         process.wait(20)
 
 
-def prepare_gateway(folder: Path, origin: str) -> str:
+def prepare_gateway(folder: Path, origin: str, rate_limit: int = RATE_LIMIT) -> str:
     """Make a database with a limited key and a hundred routes, one of them to `origin`; return the key."""
     now = datetime.now(UTC)
     injected = {"X-Team": "bench", "Authorization": "Bearer backend-key"}
@@ -70,7 +70,7 @@ def prepare_gateway(folder: Path, origin: str) -> str:
         for number in range(OTHER_ROUTES):
             add_route(database, NewRoute(f"/team-{number}/v1/*", host, add_headers=injected), now)
         add_route(database, NewRoute("/v1/*", host, add_headers=injected), now)
-        _, key = create_key(database, key_prefix="fg_", rate_limit=RATE_LIMIT, now=now)
+        _, key = create_key(database, key_prefix="fg_", rate_limit=rate_limit, now=now)
     (folder / "fastgate.yaml").write_text("database: {url: 'sqlite:///data/fastgate.db'}\n")
     return key
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy.ids import encode_ulid, new_id, new_ulid
+from proxy.ids import UlidSource, encode_ulid, new_id, new_ulid
 
 ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford's base 32, as the ULID specification prints it
 TIMES_MS = st.integers(0, 2**48 - 1)
@@ -53,3 +53,18 @@ def test_fresh_ulid_begins_with_its_time_and_ends_at_random() -> None:
 @pytest.mark.parametrize("prefix", ["key", "rt", "log", "req"])
 def test_id_is_prefix_and_ulid(prefix: str) -> None:
     assert re.fullmatch(prefix + "_[0-9a-hjkmnp-tv-z]{26}", new_id(prefix, 1_700_000_000_000_000))
+
+
+def test_the_ids_of_a_source_sort_in_their_order_and_begin_with_their_times() -> None:
+    source = UlidSource()
+    times_us = [1_700_000_000_000_000 + number // 100 * 1000 for number in range(5000)]
+    ulids = [source.next(time_us) for time_us in times_us]
+    assert ulids == sorted(set(ulids))
+    for ulid, time_us in zip(ulids, times_us, strict=True):
+        assert re.fullmatch("[0-9a-hjkmnp-tv-z]{26}", ulid)
+        assert ulid[:10] == encode_ulid(time_us // 1000, bytes(10))[:10]
+
+
+def test_two_sources_do_not_make_the_same_ids() -> None:
+    first, second = UlidSource(), UlidSource()
+    assert not {first.next(0) for _ in range(1000)} & {second.next(0) for _ in range(1000)}
