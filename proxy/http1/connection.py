@@ -21,6 +21,7 @@ from proxy.http1.limits import (
     LINGER_SECONDS,
     PIPELINED_REQUESTS_MAX,
     QUEUED_BODY_BYTES_MAX,
+    STOPPING_SECONDS,
     UNSENT_BYTES_MAX,
     UNWRITTEN_BYTES_MAX,
 )
@@ -73,6 +74,7 @@ class ClientConnection(asyncio.Protocol):
         self._task: asyncio.Task[None] | None = None  # of the application; there is one at a time
         self._queued_bytes = 0  # of bodies that no application has taken yet
         self._is_paused = False
+        self._is_fresh = True  # nothing has come yet
         self._has_unserved = False  # the client has sent requests that it will get no answer to
         self._refusal: Fault | None = None  # to be sent behind the responses that are still to come
 
@@ -90,7 +92,7 @@ class ClientConnection(asyncio.Protocol):
         self._local = _address(transport.get_extra_info("sockname"))
         if self._server.admit(self):
             # One that was accepted in the moment in which the server stops has its first request served.
-            self._expect_input(LINGER_SECONDS if self._server.is_stopping else self._timeout_seconds)
+            self._expect_input(STOPPING_SECONDS if self._server.is_stopping else self._timeout_seconds)
         else:
             self.write(build_refusal(503))
             self._close()
@@ -127,6 +129,7 @@ class ClientConnection(asyncio.Protocol):
     # What the parser finds.
 
     def begin_head(self) -> None:
+        self._is_fresh = False
         if self._serving is None and not self._waiting:
             self._expect_input(self._timeout_seconds)
 
@@ -257,16 +260,22 @@ class ClientConnection(asyncio.Protocol):
             self._expect_input(self._timeout_seconds)
         elif self.is_closing:
             self.break_off()
-        elif self._parser.is_in_head:
+        elif self._parser.is_in_head and not self._server.is_stopping:
             self._server.count_refusal(TIMED_OUT)
             self._refuse(Fault(408, TIMED_OUT, ""))
         else:
             self._close()
 
     def close_when_idle(self) -> None:
-        """Take no further request; close now if none is being served."""
-        self.is_closing = True
-        if self._serving is None and not self._waiting:
+        """Take no further request; close now if none is being served, nor is likely to be on its way.
+
+        A client that has only just connected has most likely sent a request that nobody has read yet.
+        """
+        if self._serving is not None or self._waiting:
+            self.is_closing = True
+        elif self._is_fresh or self._parser.is_in_head:
+            self._expect_input(STOPPING_SECONDS)
+        else:
             self._close()
 
     def cancel(self) -> asyncio.Task[None] | None:

@@ -16,6 +16,7 @@ UNWRITTEN_BYTES_MAX = 16 * 1024  # until the event loop goes on
 UNSENT_BYTES_MAX = 32 * 1024  # besides what the system holds
 PIPELINED_REQUESTS_MAX = 32
 LINGER_SECONDS = 5.0
+STOPPING_SECONDS = 1.0  # for the first request of a connection that is new when the server stops
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,6 +69,21 @@ def test_draining_closes_connections_that_serve_nothing_and_takes_no_more(serve:
         served.connect()
 
 
+@pytest.mark.parametrize("before", [b"", get()[:7]], ids=["new", "in a head"])
+def test_a_request_that_comes_in_the_moment_of_draining_is_served(serve: Serve, before: bytes) -> None:
+    served = serve(echo)
+    client = served.connect(before)
+    served.wait_until(lambda: served.server.connections == 1)
+    draining = threading.Thread(target=served.call, args=(served.server.drain, TIMEOUT_SECONDS))
+    draining.start()
+    served.wait_until(lambda: served.server.is_stopping)
+    client.send(get()[len(before) :])
+    reply = client.read_reply()
+    assert (reply.status, dict(reply.headers)["connection"]) == (200, "close")
+    draining.join(TIMEOUT_SECONDS)
+    assert served.server.connections == 0
+
+
 @pytest.mark.parametrize("path", ["/hold", "/hold-started"])
 @pytest.mark.parametrize("behind", [b"", get("/next")], ids=["alone", "pipelining"])
 def test_draining_lets_a_request_finish_and_closes_then(serve: Serve, path: str, behind: bytes) -> None:
