@@ -32,8 +32,8 @@ class Column:
     """One field of a row. The first column of a list is the id that `-o id` prints.
 
     `text` makes a table's cell from the value and the zone to show times in; `style` names its colour;
-    `value` works out a `display` column. An `elastic` column may be cut to fit the terminal, the others
-    never are. `width` is what a streamed table reserves.
+    `value` works out a `display` column. An `elastic` column may be cut to fit the terminal, or, if it
+    `wraps`, go on in the next line; the others are never cut. `width` is what a streamed table reserves.
     """
 
     name: str
@@ -41,6 +41,7 @@ class Column:
     shown: Shown = "always"
     justify: Literal["left", "right"] = "left"
     elastic: bool = False
+    wraps: bool = False
     width: int = 0
     text: Callable[[Any, tzinfo], str] | None = None
     style: Callable[[Any], str] | None = None

@@ -11,6 +11,7 @@ import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import tzinfo
+from typing import Any, Literal
 
 from rich.box import ROUNDED
 from rich.cells import cell_len
@@ -119,7 +120,9 @@ def _new_table(columns: Sequence[Column], widths: Sequence[int], *, show_header:
     )
     for column, width in zip(columns, widths, strict=True):
         title = Text(_title_of(column))
-        table.add_column(title, justify=column.justify, width=width, no_wrap=True, overflow="ellipsis")
+        overflow: Literal["fold", "ellipsis"] = "fold" if column.wraps else "ellipsis"
+        is_one_line = not column.wraps
+        table.add_column(title, justify=column.justify, width=width, no_wrap=is_one_line, overflow=overflow)
     return table
 
 
@@ -135,8 +138,13 @@ def _spell_value(column: Column, row: Row, zone: tzinfo) -> Text:
         items = [f"{name}: {format_text(item, zone) or '(any)'}" for name, item in value.items()]
         return Text("\n".join(map(escape_controls, items)))
     if isinstance(value, list):
-        return Text("\n".join(escape_controls(format_text(item, zone)) for item in value))
+        return Text("\n".join(escape_controls(_spell_item(item, zone)) for item in value))
     return Text(escape_controls(format_text(value, zone)), column.style_of(row))
+
+
+def _spell_item(item: Any, zone: tzinfo) -> str:
+    is_pair = isinstance(item, list) and len(item) == 2 and all(isinstance(part, str) for part in item)
+    return ": ".join(item) if is_pair else format_text(item, zone)
 
 
 def _line_width() -> int:

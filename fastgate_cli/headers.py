@@ -118,7 +118,8 @@ def mask_value(value: str) -> str:
     """
     references: Sequence[str] = _REFERENCE.findall(value)
     if not references:
-        tail = value[-_SHOWN_CHARACTERS:] if len(value) >= _LENGTH_SHOWN_FROM else ""
+        secret = value.rpartition(" ")[2]  # a scheme such as `Bearer` keeps nothing unknown
+        tail = secret[-_SHOWN_CHARACTERS:] if len(secret) >= _LENGTH_SHOWN_FROM else ""
         return _MASK + tail
     literals = _REFERENCE.split(value)
     shown = [_mask_literal(literal) for literal in literals]

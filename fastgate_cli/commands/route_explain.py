@@ -38,9 +38,9 @@ COLUMNS = (
 )
 CANDIDATE_COLUMNS = (
     Column("route_id", "route"),
-    Column("matched", "on", text=format_flag, style=style_flag),
+    Column("matched", "match", text=format_flag, style=style_flag),
     Column("failed_on", "failed on"),
-    Column("reason", elastic=True),
+    Column("reason", elastic=True, wraps=True),
 )
 _REQUEST_ID = "req_00000000000000000000000000"
 # Stands for a key of which only the id is known, or for one that may do everything; no key can look like it.

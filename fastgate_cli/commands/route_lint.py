@@ -16,7 +16,7 @@ COLUMNS = (
     Column("route_id", "route"),
     Column("level", style=lambda level: "red" if level == "error" else "yellow"),
     Column("rule"),
-    Column("message", elastic=True),
+    Column("message", elastic=True, wraps=True),
 )
 
 
