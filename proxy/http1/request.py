@@ -44,6 +44,7 @@ class ServedRequest:
         "_is_delivered",
         "_to_send",
         "_waiter",
+        "_wire",
         "has_ended",
         "has_started",
         "is_kept_alive",
@@ -62,6 +63,7 @@ class ServedRequest:
         self.leave_reason: str | None = None
         self.on_leave: Callable[[], None] | None = None
         self._connection = connection
+        self._wire = connection.wire
         self._chunks: deque[bytes] | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._is_asked_for = False  # the body, or it has come without
@@ -131,8 +133,8 @@ class ServedRequest:
             self._send_head(message["status"], message.get("headers", ()))
         else:
             raise ValueError(f"{kind} is not a message of HTTP/1.1")
-        if self._connection.is_full:
-            await self._connection.wait_writable()
+        if self._wire.is_full:
+            await self._wire.wait_writable()
 
     def _take_chunk(self, chunks: deque[bytes]) -> Message:
         chunk = chunks.popleft()
@@ -160,7 +162,7 @@ class ServedRequest:
             framing += _CLOSE
         elif self.scope["http_version"] == "1.0":
             framing += b"connection: keep-alive\r\n"
-        self._connection.write(build_head(status, headers, framing))
+        self._wire.write(build_head(status, headers, framing))
         self.has_started = True
 
     def _is_short(self) -> bool:
@@ -172,7 +174,7 @@ class ServedRequest:
     def _ask_for_body(self) -> None:
         self._is_asked_for = True
         if not self.is_read and not self.has_started and self._is_held_back():
-            self._connection.write(CONTINUE)
+            self._wire.write(CONTINUE)
 
     def _is_held_back(self) -> bool:
         """Tell whether the client waits for a word before it sends its body (RFC 9110 section 10.1.1)."""
@@ -201,7 +203,7 @@ class ServedRequest:
                 self._connection.break_off()
                 raise ValueError("the body of the response is longer than its Content-Length")
         if data:
-            self._connection.write(data)
+            self._wire.write(data)
 
     async def _wait(self) -> None:
         self._waiter = asyncio.get_running_loop().create_future()

@@ -116,6 +116,6 @@ class HttpServer:
         self._sweep = self.loop.call_later(SWEEP_SECONDS, self._sweep_deadlines)
         now = self.loop.time()
         for connection in [
-            each for each in self._connections if each.deadline <= now or each.send_deadline <= now
+            each for each in self._connections if each.deadline <= now or each.wire.deadline <= now
         ]:
             connection.expire()

@@ -10,6 +10,7 @@ import pytest
 
 from proxy.http1.connection import ClientConnection
 from proxy.http1.limits import QUEUED_BODY_BYTES_MAX
+from proxy.http1.server import HttpServer
 from tests.proxy.http1.conftest import Serve, Served, answer, echo, find_client, get, post, read_body
 from tests.proxy.relay.conftest import TIMEOUT_SECONDS, Wire
 
@@ -32,6 +33,11 @@ def queued_bytes(served: Served) -> int:
     found = served.call(count)
     assert isinstance(found, int)
     return found
+
+
+def has_full_connection(server: HttpServer) -> bool:
+    """Tell whether a client takes nothing of what it is sent."""
+    return any(connection.wire.is_full for connection in server._connections)
 
 
 def send_until_full(client: Wire, piece: bytes) -> int:
@@ -156,7 +162,9 @@ def test_a_stream_that_nobody_takes_waits_and_goes_on(serve: Serve) -> None:
     served = serve(app)
     client = served.connect(get(), receive_bytes=65536)
     client.read_head()
-    served.wait_until(lambda: served.call(lambda: any(each.is_full for each in served.server._connections)))
+    served.wait_until(
+        lambda: served.call(lambda: any(each.wire.is_full for each in served.server._connections))
+    )
     assert sent < KERNEL_BYTES_MAX
     for _ in range(400):
         assert client.read_exactly(100_009)[-3:] == b"x\r\n"
@@ -178,7 +186,9 @@ def test_a_client_that_leaves_while_it_takes_nothing_frees_who_waits_for_it(serv
 
     served = serve(app)
     client = served.connect(get(), receive_bytes=4096)
-    served.wait_until(lambda: served.call(lambda: any(each.is_full for each in served.server._connections)))
+    served.wait_until(
+        lambda: served.call(lambda: any(each.wire.is_full for each in served.server._connections))
+    )
     getattr(client, how)()
     served.wait_until(lambda: served.server.connections == 0)
     assert reasons == ["client_abort"]

@@ -137,7 +137,7 @@ def test_a_request_that_its_client_has_left_is_waited_for_and_then_cancelled(ser
     assert app.is_holding.wait(TIMEOUT_SECONDS)
     client.reset()
     (connection,) = served.server._connections
-    served.wait_until(lambda: connection._transport is None)
+    served.wait_until(lambda: not connection.wire.is_attached)
     served.call(served.server.drain, 0.05)
     assert app.ends == []
     served.call(served.server.stop)

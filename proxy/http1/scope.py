@@ -1,0 +1,37 @@
+"""A request's head as the scope of an ASGI application."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import unquote
+
+from proxy.http1.parser import Head
+
+Address = tuple[str, int]
+_ASGI = {"version": "3.0", "spec_version": "2.4"}
+
+
+def build_scope(head: Head, peer: Address | None, local: Address | None) -> dict[str, Any]:
+    """Return the scope of a request. Nothing is decoded but `path`; `raw_path` is what the client wrote."""
+    path, _, query = head.target.partition(b"?")
+    text = path.decode("latin-1")
+    return {
+        "type": "http",
+        "asgi": _ASGI,
+        "http_version": head.version,
+        "method": head.method,
+        "scheme": "http",
+        "path": unquote(text) if "%" in text else text,
+        "raw_path": path,
+        "query_string": query,
+        "root_path": "",
+        "headers": head.headers,
+        "client": peer,
+        "server": local,
+        "extensions": {},
+    }
+
+
+def read_address(name: Any) -> Address | None:
+    """Return host and port of a socket's name; None for a socket that has no such name."""
+    return (name[0], name[1]) if isinstance(name, tuple) else None

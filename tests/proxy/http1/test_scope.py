@@ -1,0 +1,31 @@
+"""Scopes: what an application is told of a request."""
+
+from __future__ import annotations
+
+import pytest
+
+from proxy.http1.parser import Head
+from proxy.http1.scope import build_scope, read_address
+
+
+@pytest.mark.parametrize(
+    ("target", "path", "raw_path", "query"),
+    [
+        (b"/a", "/a", b"/a", b""),
+        (b"/a%20b?q=%20&q", "/a b", b"/a%20b", b"q=%20&q"),
+        (b"/a?", "/a", b"/a", b""),
+        (b"/?a?b", "/", b"/", b"a?b"),
+        (b"*", "*", b"*", b""),
+    ],
+)
+def test_a_target_is_split_and_only_the_path_is_decoded(
+    target: bytes, path: str, raw_path: bytes, query: bytes
+) -> None:
+    scope = build_scope(Head("GET", target, "1.1", [(b"host", b"x")], True), ("10.0.0.1", 5), None)
+    assert (scope["path"], scope["raw_path"], scope["query_string"]) == (path, raw_path, query)
+    assert (scope["client"], scope["server"], scope["headers"]) == (("10.0.0.1", 5), None, [(b"host", b"x")])
+
+
+def test_an_address_is_host_and_port_or_none() -> None:
+    assert read_address(("::1", 80, 0, 0)) == ("::1", 80)
+    assert read_address("/run/socket") is None
