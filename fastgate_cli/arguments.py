@@ -21,7 +21,9 @@ def read_argument(text: str) -> bytes:
             content = file.read(FILE_BYTES_MAX + 1)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it has no such name"
-        raise InvalidInputError(f"{text[1:]!r} cannot be read: {reason}") from None
+        raise InvalidInputError(
+            f"{text[1:]!r} cannot be read: {reason}", hint="after @ comes the path of a file"
+        ) from None
     if len(content) > FILE_BYTES_MAX:
         raise InvalidInputError(f"{text[1:]!r} is larger than {FILE_BYTES_MAX} bytes")
     return content

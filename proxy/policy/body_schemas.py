@@ -117,5 +117,6 @@ def _refuse_reference(_: str) -> Any:
 
 
 def _shorten(message: str) -> str:
-    line = message.partition("\n")[0]
+    # Of a reference the library tells its own way to it, and ours at the end, with the name of an exception.
+    line = message.partition("\n")[0].rpartition("ValueError: ")[2]
     return line if len(line) <= _REASON_LENGTH_MAX else line[:_REASON_LENGTH_MAX] + "…"

@@ -165,3 +165,9 @@ def test_shorthand_matches_the_body_it_describes(path: list[str], value: str) ->
 def test_condition_that_means_nothing_or_contradicts_is_refused(texts: list[str]) -> None:
     with pytest.raises(InvalidInputError):
         build_schema(texts)
+
+
+def test_a_reference_elsewhere_is_refused_in_our_own_words() -> None:
+    with pytest.raises(InvalidInputError) as caught:
+        compile_schema({"$ref": "http://127.0.0.1:1/"})
+    assert caught.value.message == "the body schema is not valid at /: a schema refers to its own parts only"
