@@ -56,6 +56,8 @@ class HttpServer:
         self.is_stopping = True
         if self._server is not None:
             self._server.close()
+        # One that was accepted just now is told of in the loop's next round: until then it would not be waited for.
+        await asyncio.sleep(0)
         for connection in tuple(self._connections):
             connection.close_when_idle()
         await self._wait_empty(grace_seconds)

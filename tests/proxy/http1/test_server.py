@@ -84,6 +84,21 @@ def test_a_request_that_comes_in_the_moment_of_draining_is_served(serve: Serve, 
     assert served.server.connections == 0
 
 
+def test_draining_waits_for_a_connection_that_the_loop_has_accepted_and_not_told_of(serve: Serve) -> None:
+    app = Held()
+    served = serve(app)
+
+    async def drain_as_one_arrives() -> list[str]:
+        served.connect(get("/"))
+        await asyncio.sleep(0)  # now it is accepted
+        assert served.server.connections == 0
+        await served.server.drain(TIMEOUT_SECONDS)
+        return app.ends.copy()
+
+    assert served.call(drain_as_one_arrives) == ["answered"]
+    assert served.clients[0].read_reply().status == 200
+
+
 @pytest.mark.parametrize("path", ["/hold", "/hold-started"])
 @pytest.mark.parametrize("behind", [b"", get("/next")], ids=["alone", "pipelining"])
 def test_draining_lets_a_request_finish_and_closes_then(serve: Serve, path: str, behind: bytes) -> None:
