@@ -56,7 +56,7 @@ class HttpServer:
         self.is_stopping = True
         if self._server is not None:
             self._server.close()
-        # One that was accepted just now is told of in the loop's next round: until then it would not be waited for.
+        # One that was accepted just now is told of in the loop's next round, or nobody would wait for it.
         await asyncio.sleep(0)
         for connection in tuple(self._connections):
             connection.close_when_idle()
