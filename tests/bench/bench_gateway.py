@@ -6,7 +6,7 @@ Everything is measured in one run, in turn, over several rounds; the figures are
 that of the server's processes, user and system, all their threads: the gateway's includes its recorder.
 The gateway runs with key check, a rate limit, a hundred routes, header injection and audit with headers; its
 own share is the difference to the same transport and server without any of that (`forward` in apps.py).
-`hello` is a bare Hypercorn that answers at once.
+`hello` is a bare Hypercorn that answers at once; `audit off` is the same gateway without audit.
 """
 
 from __future__ import annotations
@@ -30,11 +30,14 @@ def start_all(stack: ExitStack, folder: Path, rate_limit: int = RATE_LIMIT) -> t
     """Start mock, hello, forwarder and gateway; return them and a key."""
     mock = stack.enter_context(run("mock, direct", folder, "-m", "fastgate_cli", "mock", "--port", "0"))
     key = prepare_gateway(folder, mock.origin, rate_limit)
+    unaudited = folder / "unaudited"
+    prepare_gateway(unaudited, mock.origin, rate_limit, key=key, more="audit: {enabled: false}\n")
     return [
         stack.enter_context(run("hello", folder, "-m", "tests.bench.apps", "hello")),
         mock,
         stack.enter_context(run("forward", folder, "-m", "tests.bench.apps", "forward", mock.origin)),
         stack.enter_context(run("gateway", folder, "-m", "fastgate_cli", "serve", "--port", "0")),
+        stack.enter_context(run("audit off", unaudited, "-m", "fastgate_cli", "serve", "--port", "0")),
     ], key
 
 
@@ -82,8 +85,9 @@ def report(servers: list[Server], key: str, requests: int, rounds: int) -> None:
     for name, values in cpu.items():
         middle = median(values)
         print(f"{name:32}{middle:16.0f}{min(values):8.0f}{max(values):8.0f}{middle / hello:10.2f}")
-    shares = [whole - bare for whole, bare in zip(cpu["gateway"], cpu["forward"], strict=True)]
-    print(f"{'gateway less forward':32}{median(shares):16.0f}{min(shares):8.0f}{max(shares):8.0f}")
+    for title, other in (("gateway less forward", "forward"), ("of that, audit", "audit off")):
+        shares = [whole - bare for whole, bare in zip(cpu["gateway"], cpu[other], strict=True)]
+        print(f"{title:32}{median(shares):16.0f}{min(shares):8.0f}{max(shares):8.0f}")
     print(f"\n{'stream, 1 connection':32}{'TTFB p50 ms':>16}{'p99 ms':>8}{'added p50':>10}")
     direct = median(first["mock, direct"]) * 1000
     for name, values in first.items():

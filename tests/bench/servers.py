@@ -61,8 +61,13 @@ def run(name: str, folder: Path, *command: str) -> Iterator[Server]:
         process.wait(20)
 
 
-def prepare_gateway(folder: Path, origin: str, rate_limit: int = RATE_LIMIT) -> str:
-    """Make a database with a limited key and a hundred routes, one of them to `origin`; return the key."""
+def prepare_gateway(
+    folder: Path, origin: str, rate_limit: int = RATE_LIMIT, *, key: str | None = None, more: str = ""
+) -> str:
+    """Make a database with a limited key and a hundred routes, one of them to `origin`; return the key.
+
+    `more` goes into the configuration as it is.
+    """
     now = datetime.now(UTC)
     injected = {"X-Team": "bench", "Authorization": "Bearer backend-key"}
     host = origin.removeprefix("http://")
@@ -70,9 +75,9 @@ def prepare_gateway(folder: Path, origin: str, rate_limit: int = RATE_LIMIT) -> 
         for number in range(OTHER_ROUTES):
             add_route(database, NewRoute(f"/team-{number}/v1/*", host, add_headers=injected), now)
         add_route(database, NewRoute("/v1/*", host, add_headers=injected), now)
-        _, key = create_key(database, key_prefix="fg_", rate_limit=rate_limit, now=now)
-    (folder / "fastgate.yaml").write_text("database: {url: 'sqlite:///data/fastgate.db'}\n")
-    return key
+        _, secret = create_key(database, key_prefix="fg_", rate_limit=rate_limit, value=key, now=now)
+    (folder / "fastgate.yaml").write_text(f"database: {{url: 'sqlite:///data/fastgate.db'}}\n{more}")
+    return secret
 
 
 def describe_machine() -> str:
