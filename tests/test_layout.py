@@ -23,6 +23,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "proxy.readiness",
     ),
     ("proxy.settings", "proxy.applog", "proxy.policy", "proxy.http1"),
+    ("proxy.references",),
     ("proxy.store",),
     ("proxy.audit",),
     ("proxy.running", "proxy.worker_process"),

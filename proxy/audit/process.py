@@ -7,6 +7,7 @@ its leash: when the gateway closes it, or dies, the recorder records what is lef
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import os
@@ -16,12 +17,16 @@ import sys
 import threading
 from datetime import timedelta, timezone, tzinfo
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from proxy.applog import configure_logging
+from proxy.audit.bodies import BodyWriter
 from proxy.audit.claim import claim_journal
-from proxy.audit.journal import stat_segments
+from proxy.audit.masks import MaskSource
 from proxy.audit.recorder import Recorder
+from proxy.audit.retention import Retention, RetentionPolicy
+from proxy.audit.segments import stat_segments
+from proxy.audit.trail import build_audit_policy
 from proxy.interpreter import build_command, build_environ
 from proxy.settings import Settings, database_path
 from proxy.store.database import open_database
@@ -51,6 +56,12 @@ class RecorderProcess:
                 "level": settings.logging.level,
                 "format": settings.logging.format,
                 "utc_offset_seconds": _offset_seconds(settings.app.timezone),
+                "retention_days": settings.audit.retention_days,
+                "body_retention_days": settings.audit.body_retention_days,
+                "body_bytes_max": build_audit_policy(settings.audit).body_bytes_max,
+                "merges_streams": settings.audit.stream_bodies == "merged",
+                "folder": str(settings.source.parent if settings.source else Path.cwd()),
+                "key_prefix": settings.security.key_prefix,
             }
         )
         self._stopping = threading.Event()
@@ -140,11 +151,28 @@ def main() -> None:
     arguments = json.loads(sys.argv[1])
     zone = timezone(timedelta(seconds=arguments["utc_offset_seconds"]))
     configure_logging(arguments["level"], arguments["format"], zone, process="recorder")
-    database = Path(arguments["database"])
-    recorder = Recorder(
-        Path(arguments["directory"]), lambda: open_database(database, create=False, durable=True)
+    _calm_collector()
+    _build_recorder(arguments).run(Leash())
+
+
+def _build_recorder(arguments: dict[str, Any]) -> Recorder:
+    database, folder = Path(arguments["database"]), Path(arguments["folder"])
+    retention = RetentionPolicy(arguments["retention_days"], arguments["body_retention_days"])
+    return Recorder(
+        Path(arguments["directory"]),
+        lambda: open_database(database, create=False, durable=True),
+        retention=Retention(retention),
+        bodies=BodyWriter(arguments["body_bytes_max"], merges_streams=arguments["merges_streams"]),
+        masks=MaskSource(os.environ, folder, arguments["key_prefix"])
+        if arguments["body_bytes_max"]
+        else None,
     )
-    recorder.run(Leash())
+
+
+def _calm_collector() -> None:
+    """Have the garbage collector look seldom: a batch is tens of thousands of tuples and leaves no cycles."""
+    gc.freeze()
+    gc.set_threshold(200_000, 50, 100)
 
 
 if __name__ == "__main__":

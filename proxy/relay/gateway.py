@@ -9,7 +9,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable
 
-from proxy.audit.exchange import AuditTrail, Exchange
+from proxy.audit.exchange import Exchange
+from proxy.audit.trail import AuditTrail
 from proxy.clock import ForwardClock
 from proxy.errors import JournalError
 from proxy.http1.request import ABORTED, FAULT_KEY

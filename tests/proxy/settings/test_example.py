@@ -16,9 +16,6 @@ LATER = [
     "logging.file",
     "logging.max_size",
     "logging.backup_count",
-    "audit.fsync",
-    "audit.retention_days",
-    "audit.body_retention_days",
 ]
 
 
