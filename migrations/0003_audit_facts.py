@@ -1,8 +1,8 @@
-"""What the audit trail needs at a million rows: narrow facts beside the wide rows, and an account of each writer.
+"""What the audit trail needs at a million rows: narrow facts beside the wide rows, and accounts of writers.
 
-`log_facts` has one row a request in the order of time, all of them numbers: a filter or a figure reads some 80
-bytes a request in place of a thousand, and one insert takes the place of ten indexes. The texts are in `log_words`,
-each once. `journal_writers` says how many requests a writer began and how many of those became rows.
+`log_facts` has one row a request in the order of time, all of them numbers: a filter or a figure reads some
+80 bytes a request in place of a thousand, and one insert takes the place of seven indexes. The texts are in
+`log_words`, each once. `journal_writers` says how many requests a writer began and how many became rows.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from peewee import Database
 from playhouse.migrate import SchemaMigrator
 
 TABLES = {
-    # place: microseconds since the epoch times 4,096, plus a number that tells requests of one microsecond apart.
+    # place: microseconds since the epoch times 4,096, plus a number that tells those of one apart.
     "log_facts": """
         place INTEGER NOT NULL PRIMARY KEY,
         key_n INTEGER,
@@ -91,7 +91,8 @@ def up(_migrator: SchemaMigrator, db: Database) -> None:
     fill_facts(execute)
     execute("""
         INSERT INTO journal_writers (writer_id, accepted, stored)
-        SELECT writer_id, MAX(sequence), COUNT(*) FROM audit_logs WHERE writer_id IS NOT NULL GROUP BY writer_id
+        SELECT writer_id, MAX(sequence), COUNT(*) FROM audit_logs
+        WHERE writer_id IS NOT NULL GROUP BY writer_id
     """)
     for name in OLD_INDEXES:
         execute(f"DROP INDEX {name}")
