@@ -21,7 +21,8 @@ from dataclasses import dataclass, replace
 import msgspec
 
 from proxy import __version__
-from proxy.applog import configure_logging
+from proxy.applog.file import check_log_file
+from proxy.applog.sink import LogSink
 from proxy.audit.process import RecorderProcess
 from proxy.errors import ConflictError, FastGateError
 from proxy.readiness import Readiness
@@ -63,11 +64,12 @@ def supervise(settings: Settings, listener: socket.socket, outside: Outside) -> 
     """
     with (
         RunningFile(settings.audit.directory) as running,
-        RecorderProcess(settings) if settings.audit.enabled else nullcontext(),
+        LogSink(settings, "supervisor") as sink,
+        RecorderProcess(settings, sink) if settings.audit.enabled else nullcontext(),
         asyncio.Runner() as runner,
     ):
         clear_cells(metrics_directory(settings))
-        runner.run(Supervisor(settings, listener, outside, running).run())
+        runner.run(Supervisor(settings, listener, outside, running, sink).run())
 
 
 @dataclass(slots=True, eq=False)
@@ -83,12 +85,18 @@ class Supervisor:
     """Runs the workers of one gateway, from their start to the end of the last."""
 
     def __init__(
-        self, settings: Settings, listener: socket.socket, outside: Outside, running: RunningFile
+        self,
+        settings: Settings,
+        listener: socket.socket,
+        outside: Outside,
+        running: RunningFile,
+        sink: LogSink,
     ) -> None:
         self._settings = settings
         self._listener = listener
         self._outside = outside
         self._running = running
+        self._sink = sink
         self._note = Note(os.getpid(), outside.address, 0, [], __version__, time.time())
         self._has_terminal = sys.stderr.isatty()
         self._slots: dict[int, _Slot] = {}
@@ -150,7 +158,7 @@ class Supervisor:
 
     async def _begin(self, number: int, settings: Settings) -> WorkerProcess:
         """Start a worker and return it once it serves."""
-        process = await WorkerProcess.spawn(settings, self._listener, number)
+        process = await WorkerProcess.spawn(settings, self._listener, number, self._sink)
         self._live.add(process)
         try:
             await process.ready()
@@ -223,13 +231,14 @@ class Supervisor:
             raise ConflictError(
                 f"{len(self._draining)} earlier workers still drain", hint="wait until they have ended"
             )
+        if (file := settings.logging.file) is not None and file != self._settings.logging.file:
+            check_log_file(file)
         for number in range(1, settings.app.workers + 1):
             self._adopt(number, await self._begin(number, settings), settings)
         for number in [number for number in self._slots if number > settings.app.workers]:
             self._drain(self._slots.pop(number).process)
         self._settings = settings
-        log = settings.logging
-        configure_logging(log.level, log.format, settings.app.timezone, process="supervisor")
+        self._sink.configure(settings)
 
     def _keep_fixed(self, settings: Settings) -> Settings:
         for name in _FIXED:

@@ -14,11 +14,12 @@ import select
 import subprocess
 import sys
 import threading
-from datetime import timedelta, timezone, tzinfo
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Self
 
-from proxy.applog import configure_logging
+from proxy.applog.handover import configure_logging
+from proxy.applog.sink import LogSink
 from proxy.audit.claim import claim_journal
 from proxy.audit.journal import stat_segments
 from proxy.audit.recorder import Recorder
@@ -38,19 +39,18 @@ class RecorderProcess:
     """Runs the recorder of a configuration, and runs it again should it die.
 
     It holds the claim on the journal, so that no two gateways ever record the same one. Raises
-    `ConflictError` if another still has it after `CLAIM_SECONDS_MAX`.
+    `ConflictError` if another still has it after `CLAIM_SECONDS_MAX`. Without a sink the recorder's log goes
+    to this process's standard error, as it would be handed over.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, sink: LogSink | None = None) -> None:
+        self._sink = sink
         self._directory = settings.audit.directory
         self._claim = claim_journal(self._directory, CLAIM_SECONDS_MAX)
         self._arguments = json.dumps(
             {
                 "directory": str(settings.audit.directory),
                 "database": str(database_path(settings)),
-                "level": settings.logging.level,
-                "format": settings.logging.format,
-                "utc_offset_seconds": _offset_seconds(settings.app.timezone),
             }
         )
         self._stopping = threading.Event()
@@ -89,14 +89,16 @@ class RecorderProcess:
 
     def _spawn(self) -> subprocess.Popen[bytes]:
         # The recorder inherits the claim: as long as one lives, nobody else records this journal.
-        return subprocess.Popen(  # noqa: S603
-            build_command(__name__, self._arguments),
-            env=build_environ(os.environ),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            pass_fds=[self._claim],
-            start_new_session=True,  # Ctrl-C in a terminal is for the gateway, which then lets go of it
-        )
+        with self._sink.open_pipe("recorder") if self._sink else nullcontext() as pipe:
+            return subprocess.Popen(  # noqa: S603
+                build_command(__name__, self._arguments),
+                env=build_environ(os.environ),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=pipe,
+                pass_fds=[self._claim],
+                start_new_session=True,  # Ctrl-C in a terminal is for the gateway, which then lets go of it
+            )
 
     def _release(self) -> None:
         if self._process.stdin is not None:
@@ -121,11 +123,6 @@ class RecorderProcess:
                 self._release()
 
 
-def _offset_seconds(zone: tzinfo) -> float:
-    offset = zone.utcoffset(None)
-    return offset.total_seconds() if offset is not None else 0.0
-
-
 class Leash:
     """The recorder's side: an event that is set when standard input ends."""
 
@@ -138,8 +135,8 @@ class Leash:
 def main() -> None:
     """Record until standard input ends."""
     arguments = json.loads(sys.argv[1])
-    zone = timezone(timedelta(seconds=arguments["utc_offset_seconds"]))
-    configure_logging(arguments["level"], arguments["format"], zone, process="recorder")
+    # The recorder outlives a change of the level: what is written of its lines, the sink decides.
+    configure_logging("DEBUG")
     database = Path(arguments["database"])
     recorder = Recorder(
         Path(arguments["directory"]), lambda: open_database(database, create=False, durable=True)
