@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -41,7 +43,7 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "gate.log"
 
 
-def configuration(file: Path | None, **more: object) -> Settings:
+def configuration(file: Path | None, **more: Any) -> Settings:
     return Settings(logging=replace(LoggingSettings(), file=file, **more))
 
 
@@ -139,17 +141,14 @@ def test_a_standard_error_that_has_gone_is_no_end(screen: Screen, path: Path) ->
     assert screen.messages() == ["while the log could not be written, 1 lines were lost", "two"]
 
 
-def test_a_standard_error_that_does_not_block_is_waited_for(screen: Screen) -> None:
+def test_a_standard_error_that_does_not_block_is_waited_for() -> None:
     ours, theirs = os.pipe()
     os.set_blocking(theirs, False)
     output = Output(configuration(None), "p", theirs)
     long = "x" * 1000
-    if pid := os.fork():
+    with ThreadPoolExecutor(1) as beside, open(ours, "rb") as pipe:
+        reading = beside.submit(pipe.read)
+        for _ in range(1000):
+            output.write(line(long), "p")
         os.close(theirs)
-        with open(ours, "rb") as pipe:
-            assert pipe.read().count(long.encode()) == 1000
-        assert os.waitpid(pid, 0)[1] == 0
-        return
-    for _ in range(1000):
-        output.write(line(long), "p")
-    os._exit(0)
+        assert reading.result().count(long.encode()) == 1000

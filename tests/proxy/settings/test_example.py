@@ -13,9 +13,6 @@ from proxy.settings.model import SECTIONS, section_keys
 
 KNOWN = {section: [name for name, _, _ in section_keys(section)] for section in SECTIONS}
 LATER = [
-    "logging.file",
-    "logging.max_size",
-    "logging.backup_count",
     "audit.fsync",
     "audit.retention_days",
     "audit.body_retention_days",
