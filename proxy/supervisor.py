@@ -1,4 +1,4 @@
-"""The supervisor of `fastgate serve`: owns the listening socket, the journal's recorder and the workers.
+"""The supervisor of `fastgate serve`: owns the listening socket, the log, the recorder and the workers.
 
 It serves nothing itself and loads nothing that serves. A worker that dies is started again; SIGTERM and
 SIGINT drain all of them, and a second one cuts what is left; SIGHUP reads the configuration anew and

@@ -17,6 +17,7 @@ import pytest
 from proxy.applog.sink import PIPE_BYTES, LogSink
 from proxy.errors import InvalidInputError
 from proxy.settings import LoggingSettings, Settings
+from tests.proxy.gateways import await_that
 
 ROOT = Path(__file__).parents[3]
 # No more than fits the pipe, lest any be dropped; some are longer than what is written at once.
@@ -106,8 +107,7 @@ def test_from_another_configuration_on_lines_go_where_that_says(path: Path) -> N
         source += "logging.debug('three')"
         with sink.open_pipe("recorder") as pipe:
             talker = subprocess.Popen([sys.executable, "-c", source], cwd=ROOT, stdin=ours, stderr=pipe)
-        while not path.read_text():
-            os.sched_yield()
+        await_that(lambda: bool(path.read_text()))
         sink.configure(configuration(other, level="DEBUG"))
         logging.getLogger("proxy.x").debug("mine")
         os.write(theirs, b"\n")
