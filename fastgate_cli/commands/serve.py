@@ -42,7 +42,6 @@ def serve(
       fastgate serve --host 0.0.0.0 --port 9000 --workers 4
       fastgate -c /etc/fastgate/fastgate.yaml serve
     """
-    from proxy.applog import configure_logging
     from proxy.listening import bind_listener
     from proxy.readiness import Readiness
     from proxy.supervisor import Outside, supervise
@@ -52,8 +51,6 @@ def serve(
     listener = bind_listener(settings.app.host, settings.app.port)
     with invocation.writing() as database:  # created and brought up to date before anyone is let in
         missing = list_missing(database, invocation.now)
-    log = settings.logging
-    configure_logging(log.level, log.format, settings.app.timezone, process="supervisor")
     url = describe_address(*listener.getsockname()[:2])
 
     def read_settings() -> Settings:
