@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
@@ -67,9 +68,10 @@ def serve(
 
 
 def print_note_lines(lines: Sequence[str]) -> None:
-    """Tell several things that are not data, each on a line of its own."""
-    for line in lines:
-        print_note(line)
+    """Tell several things that are not data, each on a line of its own, to whoever is still there."""
+    with suppress(OSError):  # a terminal that has gone meanwhile ends the gateway by its signal
+        for line in lines:
+            print_note(line)
 
 
 def list_missing(database: Database, now: datetime) -> list[str]:
