@@ -25,7 +25,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("proxy.settings", "proxy.applog", "proxy.policy", "proxy.http1"),
     ("proxy.store",),
     ("proxy.audit",),
-    ("proxy.running", "proxy.worker_process"),
+    ("proxy.running", "proxy.worker_process", "proxy.predecessor"),
     ("proxy.relay", "proxy.mock"),
     ("proxy.metrics", "proxy.pages"),
     ("proxy.app",),

@@ -74,7 +74,7 @@ def _check_table(
 
 def _test_of(field: object) -> str:
     if isinstance(field, TimeField):
-        return 'fastgateis_time("{0}")'
+        return 'fastgate_is_time("{0}")'
     return '(typeof("{0}") = \'text\' AND json_valid("{0}"))' if isinstance(field, JsonField) else ""
 
 
