@@ -60,7 +60,7 @@ def downgrade_database(
         names = choose_downgrade(database, to)
         if names and not dry_run:
             confirm_or_exit(f"take back {', '.join(names)}, and delete what they added", yes=yes)
-            names = downgrade(database, to)
+            downgrade(database, names)
     rows = [{"name": name, "applied": None} for name in names]
     print_rows(rows, COLUMNS, options, empty="nothing to take back")
     if names and not dry_run and options.is_drawn:

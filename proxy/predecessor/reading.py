@@ -70,6 +70,7 @@ _BESIDES: Mapping[str, Sequence[str]] = {
         "created_at",
     ),
 }
+_WAL_OFFSET = 18  # of the byte that says so in the header of an SQLite file
 _LEFT_ALONE = "it has been left as it was"
 
 
@@ -133,14 +134,13 @@ def open_predecessor(path: Path) -> Iterator[PredecessorDatabase]:
     if not path.is_file() or path.stat().st_size == 0:
         raise DatabaseError(f"{path} is not a database: {_what_it_is(path)}", hint="check the path")
     _check_idle(path)
+    query = _choose_access(path)
     looking = Database(path, query="mode=ro&immutable=1")
     with looking, looking.reading():
         _check_owner(path, looking.connection())
-        is_wal = looking.connection().execute("PRAGMA journal_mode").fetchone()[0] == "wal"
-    # To read a WAL database properly SQLite makes files beside it. Without a WAL the file is everything.
-    has_wal = path.with_name(path.name + "-wal").exists()
-    query = "mode=ro&immutable=1" if is_wal and not has_wal else "mode=ro"
-    with Database(path, query=query) as database, database.snapshot():
+    with Database(path, query=query) as database, database.reading():
+        # Closing ends it; SQLite ends it by itself where it meets damage, and a rollback would then fail.
+        database.connection().execute("BEGIN")
         # Text that is not UTF-8 is read all the same, with escapes in it.
         database.connection().text_factory = lambda raw: raw.decode("utf-8", "backslashreplace")
         yield PredecessorDatabase(database)
@@ -148,6 +148,22 @@ def open_predecessor(path: Path) -> Iterator[PredecessorDatabase]:
 
 def _what_it_is(path: Path) -> str:
     return "it is empty" if path.is_file() else "it is a folder" if path.is_dir() else "it is not a file"
+
+
+def _choose_access(path: Path) -> str:
+    """Return how to open the file: to read a WAL database SQLite makes files beside it, if it is not told.
+
+    Where there is no WAL the file is everything, and can be read alone.
+    """
+    try:
+        with path.open("rb") as file:
+            is_wal = file.read(_WAL_OFFSET + 1)[_WAL_OFFSET:] == b"\x02"
+    except OSError as error:
+        raise DatabaseError(
+            f"{path} cannot be read: {error.strerror}", hint="check who may read it"
+        ) from None
+    has_wal = path.with_name(path.name + "-wal").exists()
+    return "mode=ro&immutable=1" if is_wal and not has_wal else "mode=ro"
 
 
 def _check_idle(path: Path) -> None:

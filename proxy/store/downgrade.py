@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from proxy.errors import InvalidInputError, NotFoundError
+from collections.abc import Sequence
+
+from proxy.errors import ConflictError, InvalidInputError, NotFoundError
 from proxy.store.database import Database, migration_status
 from proxy.store.state import HISTORY_TABLE, find_migrations
 
@@ -31,13 +33,17 @@ def choose_downgrade(database: Database, to: str | None) -> list[str]:
     return applied[: len(kept) - 1 : -1]
 
 
-def downgrade(database: Database, to: str | None = None) -> list[str]:
-    """Take migrations back as `choose_downgrade` says, and return their names, newest first."""
+def downgrade(database: Database, names: Sequence[str]) -> None:
+    """Take back the migrations that `choose_downgrade` named, all of them or none.
+
+    Raises `ConflictError` if they are no longer the newest.
+    """
     from playhouse.migrations import Runner
 
     with database.transaction():
-        # Chosen under the lock: whoever held it before may have taken some back.
-        names = choose_downgrade(database, to)
-        if names:
-            Runner(database.peewee, str(find_migrations()), HISTORY_TABLE).down(names[-1])
-    return names
+        applied = [row["name"] for row in migration_status(database) if row["applied"] is not None]
+        if list(names) != applied[: -len(names) - 1 : -1]:
+            raise ConflictError(
+                "somebody else has applied or taken back migrations meanwhile", hint="look, then try again"
+            )
+        Runner(database.peewee, str(find_migrations()), HISTORY_TABLE).down(names[-1])
