@@ -36,17 +36,12 @@ def check_database(
       fastgate db check --json
     """
     from proxy.settings import database_path
-    from proxy.store.checking import find_faults
-    from proxy.store.database import open_database
+    from proxy.store.checking import check_database
 
     invocation = invocation_of(ctx)
     options = invocation.read_output(output, as_json=as_json, fields=fields, columns=COLUMNS)
-    path = database_path(invocation.settings)
-    with (
-        open_database(path, create=False, allow_pending=True, allow_faults=True) as database,
-        show_progress("checking"),
-    ):
-        faults = list(find_faults(database))
+    with show_progress("checking"):
+        faults = check_database(database_path(invocation.settings))
     print_rows([asdict(fault) for fault in faults], COLUMNS, options, empty="no faults found")
     if faults:
         raise typer.Exit(FAILED)

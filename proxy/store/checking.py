@@ -8,9 +8,10 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from proxy.errors import DatabaseError
-from proxy.store.database import Database
+from proxy.store.database import Database, open_database
 from proxy.store.row_checks import (
     CORRECT,
     Fault,
@@ -27,6 +28,19 @@ from proxy.store.state import HISTORY_TABLE, known_migrations
 FAULTS_PER_CHECK_MAX = 100
 _STEPS_BETWEEN_SIGNALS = 100_000
 _RESTORE = "restore the database from a backup"
+
+
+def check_database(path: Path) -> list[Fault]:
+    """Return the faults of a database. Raises `DatabaseError` for a file that is none, or not FastGate's."""
+    try:
+        with open_database(path, create=False, allow_pending=True, allow_faults=True) as database:
+            return list(find_faults(database))
+    except DatabaseError as error:
+        # So damaged that SQLite does not even say whose it is.
+        code = getattr(error.__cause__, "sqlite_errorcode", 0) & 0xFF
+        if code != sqlite3.SQLITE_CORRUPT:
+            raise
+        return [Fault("integrity", "the file", error.message, error.hint)]
 
 
 def find_faults(database: Database) -> Iterator[Fault]:

@@ -78,7 +78,7 @@ def compare_schemas(actual: Schema, wanted: Schema) -> Iterator[Difference]:
         if not differences and _normalise(actual[key].sql) != _normalise(part.sql):
             yield Difference(part, "different")
     for key, part in sorted(actual.items(), key=_order):
-        if key not in wanted and (part.kind == "table" or ("table", part.table) in wanted):
+        if key not in wanted and (part.kind in ("table", "view") or ("table", part.table) in wanted):
             yield Difference(part, "extra")
 
 
