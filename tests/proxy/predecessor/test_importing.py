@@ -14,6 +14,7 @@ from proxy.predecessor.importing import find_clashes, write_plan
 from proxy.predecessor.plan import ImportRefusedError, OnConflict, Part, Plan, Wishes, build_plan
 from proxy.predecessor.reading import open_predecessor
 from proxy.store.database import Database, open_database
+from proxy.store.importing import LOGS_PER_CHUNK
 from proxy.store.keys import create_key, list_keys, load_keys
 from proxy.store.logs import LogFilter, get_log, list_logs
 from proxy.store.routes import NewRoute, add_route, list_routes
@@ -133,6 +134,15 @@ def test_skip_brings_only_what_is_missing(database: Database, tmp_path: Path) ->
     # A request that the old audit trail names twice is no clash with itself.
     assert sorted(row["request_id"] for row in requests(database)) == ["req_0123456789ab", "req_2", "req_2"]
     assert [note.kind for note in plan.notes if note.kind != "log"] == []
+
+
+def test_a_request_that_is_named_twice_far_apart_is_no_clash_with_itself(
+    database: Database, tmp_path: Path
+) -> None:
+    logs = [*make_logs(LOGS_PER_CHUNK + 1), {**make_logs(1)[0], "id": "again"}]
+    plan, steps = take(database, build_old_database(tmp_path / "old.db", logs=logs))
+    assert tally(plan, "logs") == (LOGS_PER_CHUNK + 2, LOGS_PER_CHUNK + 2, 0, 0)
+    assert steps == [LOGS_PER_CHUNK, LOGS_PER_CHUNK + 2]
 
 
 def test_replace_puts_the_old_gateways_rows_in_place(database: Database, tmp_path: Path) -> None:
