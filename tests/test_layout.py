@@ -26,7 +26,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("proxy.references",),
     ("proxy.store",),
     ("proxy.audit",),
-    ("proxy.running", "proxy.worker_process"),
+    ("proxy.running", "proxy.worker_process", "proxy.predecessor"),
     ("proxy.relay", "proxy.mock"),
     ("proxy.metrics", "proxy.pages"),
     ("proxy.app",),

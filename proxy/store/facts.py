@@ -12,7 +12,14 @@ from typing import Any
 from proxy.clock import to_us
 from proxy.store.database import Database
 from proxy.store.models import PLACES_PER_US, LogFact, LogWord, Row
-from proxy.store.statements import Columns, execute_many, insert_statement, kind_of, update_statement
+from proxy.store.statements import (
+    Columns,
+    delete_statement,
+    execute_many,
+    insert_statement,
+    kind_of,
+    update_statement,
+)
 
 US_PER_DAY = 86_400_000_000
 KINDS = ("key", "source", "route", "method", "path", "ip", "text", "error")
@@ -170,9 +177,20 @@ def interrupt_facts(
     )
 
 
+def delete_facts(database: Database, rows: Iterable[Row]) -> None:
+    """Delete the facts of requests, of which there are `id` and `request_time`."""
+    statement = delete_statement(kind_of(database), LogFact, _is_one)
+    places = [(place_of(to_us(row["request_time"])), row["id"]) for row in rows]
+    execute_many(database, statement, [(place, place + PLACES_PER_US - 1, name) for place, name in places])
+
+
+def _is_one() -> Any:
+    # The turn within the microsecond is not known; the id tells which one is meant.
+    return LogFact.place.between(0, 0) & (LogFact.id == "")
+
+
 def _is_unfinished_one() -> Any:
-    # The turn within the microsecond is not known at the end; the id tells which one is meant.
-    return LogFact.place.between(0, 0) & (LogFact.id == "") & LogFact.took_ms.is_null()
+    return _is_one() & LogFact.took_ms.is_null()
 
 
 def _move_apart(database: Database, statement: str, rows: list[Columns]) -> None:

@@ -49,6 +49,12 @@ def update_statement(
     return _write(kind, model.update({getattr(model, name): None for name in names}).where(condition()))
 
 
+@lru_cache(maxsize=4)
+def delete_statement(kind: PeeweeKind, model: type[peewee.Model], condition: Callable[[], Any]) -> str:
+    """Return a DELETE with the parameters of a condition, which is as for `update_statement`."""
+    return _write(kind, model.delete().where(condition()))
+
+
 def _write(kind: PeeweeKind, query: Any) -> str:
     # The query lends its statement; the parameters are the rows', in the order of its placeholders.
     statement: str = query.bind(kind(None)).sql()[0]
