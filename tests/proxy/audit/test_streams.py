@@ -222,6 +222,11 @@ def _name_fields() -> bytes:
     return data(*[chunk(choice(**delta)) for delta in deltas])
 
 
+def _keep_values() -> bytes:
+    deltas: list[Any] = [{f"v{n}": {"x": [[]] * 100}} for n in range(PARTS_MAX - 1000)]
+    return data(*[chunk(choice(**delta)) for delta in deltas])
+
+
 def _begin_calls() -> bytes:
     return data(*[chunk(choice(tool_calls=[call(0, "", id=f"c{n}", name="f")])) for n in range(30_000)])
 
@@ -233,6 +238,7 @@ def _repeat(unit: bytes) -> bytes:
 HOSTILE: dict[str, Callable[[], bytes]] = {
     "choices": _index_choices,
     "fields": _name_fields,
+    "values": _keep_values,
     "calls": _begin_calls,
     "blocks": lambda: named(
         *[{"type": "content_block_start", "index": n, "content_block": {}} for n in range(50_000)]
