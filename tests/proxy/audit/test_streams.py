@@ -203,6 +203,13 @@ def test_an_event_beyond_the_bound_is_marked_and_the_others_are_merged() -> None
     assert merged["stream_incomplete"] is True
 
 
+@pytest.mark.parametrize(("characters", "is_marked"), [(UNMERGED_CHARACTERS_MAX, False), (5_000, True)])
+def test_a_text_that_was_shortened_is_marked(characters: int, is_marked: bool) -> None:
+    merged = merge(transcripts.OPENAI + b"data: " + b"x" * characters + b"\n\n")
+
+    assert ("stream_incomplete" in merged) == is_marked
+
+
 def test_notes_are_bounded_in_number_and_length() -> None:
     odd = b"data: " + b"x" * 2 * UNMERGED_CHARACTERS_MAX + b"\n\n"
 
