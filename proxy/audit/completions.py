@@ -15,7 +15,6 @@ from proxy.audit.fragments import Entries, Fields, Room, add_delta
 # The same in every chunk, or empty in some of Azure's: the first that is not empty stands.
 _STAMPS = frozenset({"id", "object", "created", "model"})
 _PADDING = "obfuscation"  # OpenAI's, of random length, against those who watch the sizes of packets
-_OBJECTS: Mapping[object, str] = {"chat.completion.chunk": "chat.completion"}
 _CHOICE_FIELDS = frozenset({"delta", "text", "message"})
 
 
@@ -57,8 +56,8 @@ class Completion:
     def build(self) -> dict[str, Any]:
         """Return the completion."""
         completion = self._fields.build()
-        if "object" in completion:
-            completion["object"] = _OBJECTS.get(completion["object"], completion["object"])
+        if completion.get("object") == "chat.completion.chunk":
+            completion["object"] = "chat.completion"
         return completion
 
     def _add_choices(self, choices: object) -> bool:

@@ -138,6 +138,7 @@ class Transcript:
 
     def _set_aside(self, data: str, *, is_error: bool) -> None:
         self._note(self._errors if is_error else self._unmerged, data[:UNMERGED_CHARACTERS_MAX])
+        self.is_incomplete |= len(data) > UNMERGED_CHARACTERS_MAX
         if self._dialect is None:
             self._sniffed += 1
             self.is_foreign = self._sniffed >= SNIFFED_EVENTS_MAX

@@ -210,6 +210,7 @@ def test_a_message_that_every_chunk_repeats_is_not_taken_for_a_delta() -> None:
         chunk({"index": "0", "delta": {}}),
         chunk({"index": 0.5, "delta": {}}),
         chunk(choice(tool_calls=["x"])),
+        chunk({"index": [], "delta": {}}),
     ],
 )
 def test_what_is_not_understood_of_a_chunk_is_kept_beside_the_rest(odd: dict[str, Any]) -> None:
@@ -217,6 +218,11 @@ def test_what_is_not_understood_of_a_chunk_is_kept_beside_the_rest(odd: dict[str
 
     assert merged["choices"][0]["message"]["content"] == "ab"
     assert [json.loads(text) for text in merged["stream_unmerged"]] == [odd]
+
+
+@pytest.mark.parametrize("kind", [{}, [1], 0.5, None, "other"])
+def test_an_object_of_any_kind_is_kept(kind: object) -> None:
+    assert merge(data(chunk(choice(content="a"), object=kind)))["object"] == kind
 
 
 @pytest.mark.parametrize("index", [-1, 10**30, 2**63])

@@ -89,6 +89,7 @@ def test_any_stream_cut_anywhere_reads_as_a_plain_reader_reads_it_whole(
     events, reader = read(stream, cuts)
 
     assert (events, reader.retry_ms, reader.dropped) == read_whole(stream)
+    assert read(stream, list(range(len(stream))))[0] == events
 
 
 @settings(deadline=None, max_examples=300)
@@ -138,6 +139,14 @@ def test_an_event_is_there_with_the_byte_that_ends_it() -> None:
     assert [event.data for event in reader.feed(b"\r")] == ["1"]
     assert reader.feed(b"\n") == []
     assert [event.data for event in reader.feed(b"data: 2\n\n")] == ["2"]
+
+
+def test_a_line_end_of_two_bytes_that_was_cut_is_one() -> None:
+    reader = EventReader()
+
+    assert reader.feed(b"data: 1\r") == []
+    assert reader.feed(b"\ndata: 2\r\n") == []
+    assert [event.data for event in reader.feed(b"\n")] == ["1\n2"]
 
 
 def test_an_id_stays_until_another_comes() -> None:

@@ -203,6 +203,13 @@ def test_an_event_beyond_the_bound_is_marked_and_the_others_are_merged() -> None
     assert merged["stream_incomplete"] is True
 
 
+@pytest.mark.parametrize(("characters", "is_marked"), [(UNMERGED_CHARACTERS_MAX, False), (5_000, True)])
+def test_a_text_that_was_shortened_is_marked(characters: int, is_marked: bool) -> None:
+    merged = merge(transcripts.OPENAI + b"data: " + b"x" * characters + b"\n\n")
+
+    assert ("stream_incomplete" in merged) == is_marked
+
+
 def test_notes_are_bounded_in_number_and_length() -> None:
     odd = b"data: " + b"x" * 2 * UNMERGED_CHARACTERS_MAX + b"\n\n"
 
@@ -222,6 +229,11 @@ def _name_fields() -> bytes:
     return data(*[chunk(choice(**delta)) for delta in deltas])
 
 
+def _keep_values() -> bytes:
+    deltas: list[Any] = [{f"v{n}": {"x": [[]] * 100}} for n in range(PARTS_MAX - 1000)]
+    return data(*[chunk(choice(**delta)) for delta in deltas])
+
+
 def _begin_calls() -> bytes:
     return data(*[chunk(choice(tool_calls=[call(0, "", id=f"c{n}", name="f")])) for n in range(30_000)])
 
@@ -233,6 +245,7 @@ def _repeat(unit: bytes) -> bytes:
 HOSTILE: dict[str, Callable[[], bytes]] = {
     "choices": _index_choices,
     "fields": _name_fields,
+    "values": _keep_values,
     "calls": _begin_calls,
     "blocks": lambda: named(
         *[{"type": "content_block_start", "index": n, "content_block": {}} for n in range(50_000)]
