@@ -10,7 +10,7 @@ import codecs
 from dataclasses import dataclass, field
 
 from proxy.audit.secrets import SecretMask
-from proxy.audit.streams import merge_stream
+from proxy.audit.streams.merging import merge_stream
 
 
 @dataclass(frozen=True, slots=True)

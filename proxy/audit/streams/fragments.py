@@ -12,7 +12,7 @@ from typing import Any, Protocol, TypeVar
 
 import msgspec
 
-from proxy.audit.event_json import encode, freeze
+from proxy.audit.streams.event_json import encode, freeze
 
 PARTS_MAX = 20_000  # fields, choices, tool calls and blocks of one merged response
 # Said again with every piece by some servers, and never in pieces.

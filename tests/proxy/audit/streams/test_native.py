@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.proxy.audit import transcripts
-from tests.proxy.audit.transcripts import NDJSON, lines, merge
+from tests.proxy.audit.streams import transcripts
+from tests.proxy.audit.streams.transcripts import NDJSON, lines, merge
 
 OLLAMA = {"model": "llama3.2", "created_at": "2026-01-01T00:00:00.1Z"}
 END = {"done": True, "done_reason": "stop", "total_duration": 4883583458, "eval_count": 282}

@@ -11,8 +11,8 @@ from openai._models import construct_type
 from openai.lib.streaming.responses._responses import ResponseStreamState
 from openai.types.responses import ResponseStreamEvent
 
-from tests.proxy.audit import transcripts
-from tests.proxy.audit.transcripts import RESPONSE_DONE, RESPONSES_OPEN, merge, named
+from tests.proxy.audit.streams import transcripts
+from tests.proxy.audit.streams.transcripts import RESPONSE_DONE, RESPONSES_OPEN, merge, named
 
 
 def event(kind: str, **fields: Any) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from proxy.audit.fragments import Fields, Room, add_delta
+from proxy.audit.streams.fragments import Fields, Room, add_delta
 
 _TEXTS = frozenset({"response", "thinking", "content"})
 _LISTS = frozenset({"logprobs", "tokens", "completion_probabilities"})

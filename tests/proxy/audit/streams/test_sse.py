@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy.audit.sse import EventReader, ServerSentEvent
+from proxy.audit.streams.sse import EventReader, ServerSentEvent
 
 # What streams are made of, ends of lines and broken characters above all.
 PIECES = [

@@ -11,17 +11,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy.audit.fragments import PARTS_MAX
-from proxy.audit.sse import EVENT_BYTES_MAX
-from proxy.audit.streams import (
+from proxy.audit.streams.fragments import PARTS_MAX
+from proxy.audit.streams.merging import (
     NOTES_MAX,
     SNIFFED_EVENTS_MAX,
     UNMERGED_CHARACTERS_MAX,
     Transcript,
     merge_stream,
 )
-from tests.proxy.audit import transcripts
-from tests.proxy.audit.transcripts import (
+from proxy.audit.streams.sse import EVENT_BYTES_MAX
+from tests.proxy.audit.streams import transcripts
+from tests.proxy.audit.streams.transcripts import (
     ALL,
     DONE,
     NDJSON,

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from proxy.audit.event_json import read_object
-from proxy.audit.fragments import Entries, Fields, Room, add_delta
+from proxy.audit.streams.event_json import read_object
+from proxy.audit.streams.fragments import Entries, Fields, Room, add_delta
 
 # Which object an event must have to be one of these.
 _OBJECT_OF: Mapping[str, str] = {

@@ -19,13 +19,13 @@ from typing import Any, Protocol
 
 import msgspec
 
-from proxy.audit.completions import Completion
-from proxy.audit.event_json import encode, freeze, read_object
-from proxy.audit.fragments import Room, RoomError
-from proxy.audit.messages import Message
-from proxy.audit.native import NativeReply
-from proxy.audit.responses import Response
-from proxy.audit.sse import EventReader
+from proxy.audit.streams.completions import Completion
+from proxy.audit.streams.event_json import encode, freeze, read_object
+from proxy.audit.streams.fragments import Room, RoomError
+from proxy.audit.streams.messages import Message
+from proxy.audit.streams.native import NativeReply
+from proxy.audit.streams.responses import Response
+from proxy.audit.streams.sse import EventReader
 
 SNIFFED_EVENTS_MAX = 16  # within these one must be of a known dialect
 NOTES_MAX = 100  # of errors and of events that were not understood, each

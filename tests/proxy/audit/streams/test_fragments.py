@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy.audit.event_json import encode
-from proxy.audit.fragments import Entries, Fields, Pieces, Room, RoomError, add_delta
+from proxy.audit.streams.event_json import encode
+from proxy.audit.streams.fragments import Entries, Fields, Pieces, Room, RoomError, add_delta
 
 
 def build(*deltas: dict[str, Any]) -> Any:

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from proxy.mock import EventStream
 from proxy.mock.anthropic import create_message
-from tests.proxy.audit import transcripts
-from tests.proxy.audit.transcripts import merge, named
+from tests.proxy.audit.streams import transcripts
+from tests.proxy.audit.streams.transcripts import merge, named
 
 
 def test_events_become_the_message() -> None:

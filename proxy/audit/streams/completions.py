@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from proxy.audit.fragments import Entries, Fields, Room, add_delta
+from proxy.audit.streams.fragments import Entries, Fields, Room, add_delta
 
 # The same in every chunk, or empty in some of Azure's: the first that is not empty stands.
 _STAMPS = frozenset({"id", "object", "created", "model"})

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy.audit.event_json import VALUES_MAX, encode, freeze, read_object
+from proxy.audit.streams.event_json import VALUES_MAX, encode, freeze, read_object
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),

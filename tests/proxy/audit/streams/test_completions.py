@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from openai.lib.streaming.chat import ChatCompletionStreamState
 from openai.types.chat import ChatCompletionChunk
 
-from proxy.audit.streams import merge_stream
+from proxy.audit.streams.merging import merge_stream
 from proxy.mock import EventStream
 from proxy.mock.openai import complete_chat
-from tests.proxy.audit import transcripts
-from tests.proxy.audit.transcripts import DONE, call, choice, chunk, data, merge
+from tests.proxy.audit.streams import transcripts
+from tests.proxy.audit.streams.transcripts import DONE, call, choice, chunk, data, merge
 
 
 def message_of(body: bytes, index: int = 0) -> Any:

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from proxy.audit.fragments import Entries, Fields, Room
+from proxy.audit.streams.fragments import Entries, Fields, Room
 
 _LAST = frozenset({"response.completed", "response.incomplete", "response.failed", "response.cancelled"})
 _ITEMS = frozenset({"response.output_item.added", "response.output_item.done"})
