@@ -108,11 +108,10 @@ class Exchange:
 
     def refuse(self, decision: Decision, status: int, reason: str, response_size: int) -> None:
         """Write `Begin` and `End` in one go, for a request that the gateway answers itself."""
-        self.ended = True
         self.status = status
         self.response_size = response_size
         self.gateway_us = self.elapsed_us()
-        self._trail.write(self._build_begin(decision), self._build_end(reason))
+        self.end(reason, decision)
 
     def take_request_bytes(self, data: bytes) -> None:
         """Count, and keep a bounded copy of, body bytes on their way to the backend."""
@@ -152,9 +151,22 @@ class Exchange:
         A request that failed before it was decided on has no `Begin` yet, and gets one now.
         """
         if not self.ended:
-            self.ended = True
+            end = self._build_end(error)
             begin = () if self._begun else (self._build_begin(decision),)
-            self._trail.write(*begin, self._build_end(error))
+            self.ended = True
+            self._trail.write(*begin, end)
+
+    def end_barely(self, error: str) -> None:
+        """End with nothing but what cannot fail: where writing the rest down has met a bug."""
+        self.ended = True
+        head, status = self._head, self.status
+        end = End(self.ulid, self._began_us, self.elapsed_us(), status, error, is_stream=self.is_stream)
+        if self._begun:
+            self._trail.write(end)
+            return
+        sequence = self._trail.next_sequence()
+        begin = Begin(self.ulid, sequence, self._began_us, head.method[:10], "", self.ip_address)
+        self._trail.write(begin, end)
 
     def _keep(self, tap: bytearray | None, data: bytes) -> bytearray | None:
         """Return a tap with more in it; nothing more is kept if all taps together hold too much."""
@@ -190,19 +202,21 @@ class Exchange:
             if name == b"user-agent":
                 user_agent = scribe.write_text(value)
                 break
+        path = scribe.write_text(head.path)
+        headers = scribe.write_headers(head.headers) if trail.policy.include_headers else None
         return Begin(
             self.ulid,
-            trail.next_sequence(),
+            trail.next_sequence(),  # last of all: a number that is taken has to be written
             self._began_us,
             head.method[:10],
-            scribe.write_text(head.path),
+            path,
             self.ip_address,
             user_agent,
             key.key_id if key else None,
             key.source_path if key else None,
             route_id,
             target_url,
-            scribe.write_headers(head.headers) if trail.policy.include_headers else None,
+            headers,
         )
 
     def _build_end(self, error: str | None) -> End:
