@@ -21,23 +21,29 @@ class BodyWriter:
     merges_streams: bool = True
     mask: SecretMask = field(default_factory=SecretMask)
 
-    def write(self, body: bytes, size: int, *, is_broken: bool) -> str:
-        """Return the text of what was kept of a body of `size` bytes; one that broke off `is_broken`."""
-        is_cut = size > len(body)
+    def write(self, body: bytes, size: int, *, is_cut: bool, is_broken: bool) -> str:
+        """Return the text of what was kept of a body of `size` bytes.
+
+        We have kept only the beginning of one that `is_cut`; one that `is_broken` did not come to its end.
+        """
         text = _decode(body, is_whole=not (is_cut or is_broken))
         if text is None:
             return f"[binary, {size} bytes]"
         return f"{text}[cut at {len(body)} of {size} bytes]" if is_cut else text
 
-    def write_stream(self, body: bytes, size: int, content_type: str, *, is_broken: bool) -> str:
+    def write_stream(
+        self, body: bytes, size: int, content_type: str, *, is_cut: bool, is_broken: bool
+    ) -> str:
         """Return the response that a stream's events make up, or else its text."""
         merged = None
         if self.merges_streams:
-            merged = merge_stream(content_type.encode(), body, is_cut=is_broken or size > len(body))
+            merged = merge_stream(content_type.encode(), body, is_cut=is_broken or is_cut)
         if merged is None:
-            return self.write(body[: self.bytes_max], size, is_broken=is_broken)
+            kept = body[: self.bytes_max]
+            return self.write(kept, size, is_cut=is_cut or len(kept) < len(body), is_broken=is_broken)
         data = self.mask.apply(merged.encode())
-        return self.write(data[: self.bytes_max], len(data), is_broken=False)
+        kept = data[: self.bytes_max]
+        return self.write(kept, len(data), is_cut=len(kept) < len(data), is_broken=False)
 
 
 def _decode(body: bytes, *, is_whole: bool) -> str | None:

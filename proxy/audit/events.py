@@ -57,6 +57,8 @@ class End(msgspec.Struct, frozen=True, array_like=True, tag="e"):
     request_body: bytes | None = None  # the first bytes, as many as the trail keeps
     response_body: bytes | None = None
     response_type: str | None = None  # the content type of that
+    is_request_cut: bool = False  # there was more of the body than was kept
+    is_response_cut: bool = False
 
 
 AuditEvent = Begin | FirstByte | End

@@ -9,10 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from proxy.audit.events import Begin, End, FirstByte, request_id
-from proxy.audit.redact import MASK, redact_query
-from proxy.audit.secrets import SECRET_BYTES_MIN
+from proxy.audit.redact import redact_query
 from proxy.errors import JournalError
-from proxy.policy.credentials import find_credentials
 from proxy.policy.decide import Decision, Forward
 from proxy.policy.model import HeaderPairs, RequestHead
 
@@ -35,6 +33,7 @@ class Exchange:
         "_began_us",
         "_begun",
         "_head",
+        "_presented",
         "_request_room",
         "_request_tap",
         "_response_headers",
@@ -80,6 +79,7 @@ class Exchange:
         room = trail.policy.body_bytes_max
         # How much more is to be kept of each body, and a little beyond, so that no secret is cut in two.
         self._request_room = self._response_room = room + trail.scribe.margin if room else 0
+        self._presented = trail.scribe.find_presented(head.headers, head.query)
         self._request_tap: bytearray | None = None
         self._response_tap: bytearray | None = None
 
@@ -184,11 +184,7 @@ class Exchange:
         if tap is None:
             return None
         self._trail.tapped_bytes -= len(tap)
-        body = self._trail.scribe.write_body(tap, bytes_max)
-        for secret in find_credentials(self._head.headers):
-            if len(secret) >= SECRET_BYTES_MIN:
-                body = body.replace(secret, MASK)
-        return body
+        return self._trail.scribe.write_body(tap, bytes_max, self._presented)
 
     def _build_begin(self, decision: Decision | None, origin: str | None = None) -> Begin:
         head, trail = self._head, self._trail
@@ -203,7 +199,8 @@ class Exchange:
                 user_agent = scribe.write_text(value)
                 break
         path = scribe.write_text(head.path)
-        headers = scribe.write_headers(head.headers) if trail.policy.include_headers else None
+        is_shown = trail.policy.include_headers
+        headers = scribe.write_headers(head.headers, self._presented) if is_shown else None
         return Begin(
             self.ulid,
             trail.next_sequence(),  # last of all: a number that is taken has to be written
@@ -223,6 +220,7 @@ class Exchange:
         policy, headers, is_stream = self._trail.policy, self._response_headers, self.is_stream
         request_body, self._request_tap = self._request_tap, None
         response_body, self._response_tap = self._response_tap, None
+        scribe = self._trail.scribe
         response_bytes_max = policy.stream_bytes_max if is_stream else policy.body_bytes_max
         return End(
             self.ulid,
@@ -236,10 +234,13 @@ class Exchange:
             self.response_size,
             is_stream,
             self.chunks if is_stream else 0,
-            self._trail.scribe.write_headers(headers) if headers and policy.include_headers else None,
+            scribe.write_headers(headers, self._presented) if headers and policy.include_headers else None,
             self._take_body(request_body, policy.body_bytes_max),
             self._take_body(response_body, response_bytes_max),
             self._response_type.decode("latin-1") if response_body and self._response_type else None,
+            # Masking changes lengths: afterwards nobody could tell.
+            request_body is not None and self.request_size > min(len(request_body), policy.body_bytes_max),
+            response_body is not None and self.response_size > min(len(response_body), response_bytes_max),
         )
 
 

@@ -31,6 +31,16 @@ def redact_query(query: bytes) -> bytes:
     return _SECRET_PARAMETER.sub(rb"\1" + MASK, query)
 
 
+def find_parameters(query: bytes) -> list[bytes]:
+    """Return the values that `redact_query` would mask, as they are written and decoded."""
+    found: set[bytes] = set()
+    for parameter in query.split(b"&"):
+        name, _, value = parameter.partition(b"=")
+        if value and _SECRET_NAME.search(unquote_to_bytes(name)):
+            found |= {value, unquote_to_bytes(value)}
+    return sorted(found)
+
+
 def _mask_encoded(parameter: bytes) -> bytes:
     """Return a parameter, masked if its name is a credential's once it has been decoded."""
     name, equals, value = parameter.partition(b"=")

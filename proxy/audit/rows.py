@@ -123,16 +123,23 @@ def _end_columns(event: End, bodies: BodyWriter) -> Columns:
 
 
 def _request_text(event: End, bodies: BodyWriter) -> str:
-    assert event.request_body is not None
-    return bodies.write(event.request_body, event.request_size, is_broken=event.error is not None)
+    body, is_broken = event.request_body, event.error is not None
+    assert body is not None
+    return bodies.write(body, event.request_size, is_cut=event.is_request_cut, is_broken=is_broken)
 
 
 def _response_text(event: End, bodies: BodyWriter) -> str:
-    body, size, is_broken = event.response_body, event.response_size, event.error is not None
+    body, size, is_cut, is_broken = (
+        event.response_body,
+        event.response_size,
+        event.is_response_cut,
+        event.error is not None,
+    )
     assert body is not None
     if event.is_stream:
-        return bodies.write_stream(body, size, event.response_type or "", is_broken=is_broken)
-    return bodies.write(body, size, is_broken=is_broken)
+        content_type = event.response_type or ""
+        return bodies.write_stream(body, size, content_type, is_cut=is_cut, is_broken=is_broken)
+    return bodies.write(body, size, is_cut=is_cut, is_broken=is_broken)
 
 
 def _texts(begin: Begin, error: str | None) -> Texts:

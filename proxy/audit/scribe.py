@@ -6,13 +6,13 @@ request would cost more than everything else the trail does. Credentials are nev
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import msgspec
 
-from proxy.audit.redact import mask_value
-from proxy.audit.secrets import SecretMask
+from proxy.audit.redact import MASK, mask_value
+from proxy.audit.secrets import SecretMask, find_presented
 from proxy.policy.model import HeaderPairs
 
 TEXT_MAX = 500  # characters of path, target and user agent that a row keeps
@@ -48,18 +48,32 @@ class Scribe:
         """Return how many bytes more of a body have to be kept than are written of it."""
         return self._mask.margin
 
-    def write_headers(self, headers: HeaderPairs) -> str:
-        """Return a JSON list of [name, value]; order and repetition are kept, names are in lower case."""
+    def write_headers(self, headers: HeaderPairs, presented: Sequence[bytes] = ()) -> str:
+        """Return a JSON list of [name, value]; order and repetition are kept, names are in lower case.
+
+        `presented` are secrets of the one request.
+        """
         remembered, write = self._fields.get, self._write_field
-        return "[" + ",".join([remembered(pair) or write(pair) for pair in headers]) + "]"
+        text = "[" + ",".join([remembered(pair) or write(pair) for pair in headers]) + "]"
+        for secret in presented:
+            if (shown := secret.decode("latin-1")) in text:
+                text = text.replace(shown, MASK.decode())
+        return text
 
     def write_text(self, raw: bytes) -> str:
         """Return at most `TEXT_MAX` characters."""
         return self._texts.get(raw) or self._write_text(raw)
 
-    def write_body(self, tap: bytes | bytearray, bytes_max: int) -> bytes:
+    def write_body(self, tap: bytes | bytearray, bytes_max: int, presented: Sequence[bytes] = ()) -> bytes:
         """Return at most so many bytes of what was kept of a body: of `bytes_max` and the mask's margin."""
-        return self._mask.apply(bytes(tap))[:bytes_max]
+        body = self._mask.apply(bytes(tap))
+        for secret in presented:
+            body = body.replace(secret, MASK)
+        return body[:bytes_max]
+
+    def find_presented(self, headers: HeaderPairs, query: bytes) -> list[bytes]:
+        """Return the secrets that a request presents."""
+        return find_presented(headers, query, self._redacted)
 
     def _write_field(self, pair: tuple[bytes, bytes]) -> str:
         name, value = pair

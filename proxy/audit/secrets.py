@@ -12,10 +12,10 @@ import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from proxy.audit.redact import MASK
+from proxy.audit.redact import MASK, find_parameters
 from proxy.errors import InvalidInputError
 from proxy.policy.credentials import BASE62, RANDOM_LENGTH
-from proxy.policy.model import Route
+from proxy.policy.model import HeaderPairs, Route
 from proxy.references import find_references, resolve_value
 
 # A shorter one says too little to be worth what masking it would do to ordinary text.
@@ -53,6 +53,23 @@ class SecretMask:
         if any(beginning in data for beginning in self._beginnings):
             return self._pattern.sub(MASK, data)
         return data
+
+
+def find_presented(headers: HeaderPairs, query: bytes, redacted: frozenset[bytes]) -> list[bytes]:
+    """Return the secrets that a request presents, which a backend may repeat in its answer.
+
+    They are the credentials and cookies in headers of the given names, and parameters named like credentials.
+    """
+    found: list[bytes] = []
+    for name, value in headers:
+        if name in redacted:
+            if name == b"cookie":
+                found += [cookie.partition(b"=")[2].strip() for cookie in value.split(b";")]
+            else:
+                found.append(value.rpartition(b" ")[2])
+    if query:
+        found += find_parameters(query)
+    return [secret for secret in found if len(secret) >= SECRET_BYTES_MIN]
 
 
 def build_mask(

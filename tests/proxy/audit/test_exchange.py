@@ -120,6 +120,7 @@ def test_a_stream_is_a_begin_a_first_byte_and_an_end(bench: Bench) -> None:
             request_body=b"01234567",
             response_body=b"data: xdata: xdata: x",
             response_type="text/event-stream; charset=utf-8",
+            is_request_cut=True,
         ),
     ]
     assert exchange.request_id == "req_" + exchange.ulid

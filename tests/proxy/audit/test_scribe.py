@@ -56,6 +56,17 @@ def test_a_secret_in_any_other_header_or_text_is_masked() -> None:
     assert scribe.write_text(b"/v1/" + CANARY) == "/v1/" + MASK.decode()
 
 
+def test_what_a_request_presents_is_masked_where_it_comes_back() -> None:
+    scribe = make()
+    sent = [(b"authorization", b"Bearer own-key-1"), (b"cookie", b"a=1; session=abcdefgh"), (b"x", b"y")]
+    presented = scribe.find_presented(sent, b"n=1234567&api%5Fkey=in%20query&key=")
+    assert presented == [b"own-key-1", b"abcdefgh", b"in query", b"in%20query"]
+    assert scribe.write_headers([(b"x-echo", b"own-key-1 and abcdefgh, a=1")], presented) == (
+        '[["x-echo","[redacted] and [redacted], a=1"]]'
+    )
+    assert scribe.write_body(b"abcdefgh own-key-1", 100, presented) == MASK + b" " + MASK
+
+
 def test_a_text_that_is_cut_shows_no_beginning_of_a_secret() -> None:
     scribe = make(CANARY)
     text = scribe.write_text(b"x" * (TEXT_MAX - 4) + CANARY)

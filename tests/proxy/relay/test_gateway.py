@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any, Protocol
@@ -68,17 +69,17 @@ class BrokenTable:
 class BrokenScribe(Scribe):
     """Fails at whatever it is to write down."""
 
-    def write_headers(self, headers: HeaderPairs) -> str:
+    def write_headers(self, headers: HeaderPairs, presented: Sequence[bytes] = ()) -> str:
         raise RuntimeError("a bug in the audit code")
 
 
 class LateBrokenScribe(Scribe):
     """Fails at the headers of a response."""
 
-    def write_headers(self, headers: HeaderPairs) -> str:
+    def write_headers(self, headers: HeaderPairs, presented: Sequence[bytes] = ()) -> str:
         if any(name == b"content-length" for name, _ in headers):
             raise RuntimeError("a bug at the end")
-        return super().write_headers(headers)
+        return super().write_headers(headers, presented)
 
 
 class BrokenTrail(AuditTrail):
