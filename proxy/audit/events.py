@@ -30,6 +30,7 @@ class Begin(msgspec.Struct, frozen=True, array_like=True, tag="b"):
     route_id: str | None = None
     target_url: str | None = None
     headers: HeaderPairs | None = None
+    is_previous: bool = False  # with the secret that the key had before it was rotated
 
 
 class FirstByte(msgspec.Struct, frozen=True, array_like=True, tag="f"):

@@ -239,6 +239,7 @@ class Exchange:
             route_id=forward.compiled.route.route_id if forward else None,
             target_url=_target_url(forward, origin) if forward else None,
             headers=redact_headers(head.headers, policy.redacted) if policy.include_headers else None,
+            is_previous=key.is_previous if key else False,
         )
 
     def _build_end(self, error: str | None) -> End:

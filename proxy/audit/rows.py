@@ -29,6 +29,8 @@ def build_batch(events: Iterable[AuditEvent], *, writer_id: str, created_us: int
             begun[event.ulid] = _begin_columns(event, writer_id, created_at)
             if event.route_id is not None and event.key_id is not None:
                 batch.count_usage(event.key_id, event.began_us)
+            if event.is_previous and event.key_id is not None:
+                batch.note_previous_use(event.key_id, event.began_us, event.ip_address)
         elif isinstance(event, FirstByte):
             first_bytes[event.ulid] = _first_byte_columns(event)
         else:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
@@ -78,12 +79,18 @@ class Batch:
     first_bytes: list[Columns] = field(default_factory=list)  # first_response_time, is_stream, id
     ends: list[Columns] = field(default_factory=list)
     usage: dict[str, Usage] = field(default_factory=dict)
+    # By key: when its previous secret was last presented, and by which client.
+    previous_uses: dict[str, tuple[int, str]] = field(default_factory=dict)
 
     def count_usage(self, key_id: str, at_us: int, count: int = 1) -> None:
         """Add uses of a key, the latest of them at `at_us`."""
         usage = self.usage.setdefault(key_id, Usage())
         usage.count += count
         usage.last_us = max(usage.last_us, at_us)
+
+    def note_previous_use(self, key_id: str, at_us: int, ip_address: str) -> None:
+        """Note that the secret which a key had before was presented, whatever the answer was."""
+        self.previous_uses[key_id] = max(self.previous_uses.get(key_id, (0, "")), (at_us, ip_address))
 
     def extend(self, other: Batch) -> None:
         """Add what another batch writes."""
@@ -92,6 +99,8 @@ class Batch:
         self.ends += other.ends
         for key_id, usage in other.usage.items():
             self.count_usage(key_id, usage.last_us, usage.count)
+        for key_id, use in other.previous_uses.items():
+            self.note_previous_use(key_id, *use)
 
 
 def write_batch(database: Database, batch: Batch, offsets: Mapping[str, int]) -> None:
@@ -103,6 +112,8 @@ def write_batch(database: Database, batch: Batch, offsets: Mapping[str, int]) ->
         _execute_many(database, _update_statement(kind, END_COLUMNS), batch.ends)
         for key_id, usage in batch.usage.items():
             _add_usage(database, key_id, usage)
+        for key_id, (at_us, ip_address) in batch.previous_uses.items():
+            _note_previous_use(database, key_id, from_us(at_us), ip_address)
         for name, offset in offsets.items():
             JournalSegment.insert(name=name, offset=offset).on_conflict_replace().execute(database.peewee)
 
@@ -167,3 +178,12 @@ def _add_usage(database: Database, key_id: str, usage: Usage) -> None:
     # Batches of several workers come in no order: the time of the last use never goes back.
     earlier = ApiKeyRow.last_used_at.is_null() | (ApiKeyRow.last_used_at < last)
     ApiKeyRow.update(last_used_at=last).where(this_key, earlier).execute(database.peewee)
+
+
+def _note_previous_use(database: Database, key_id: str, moment: datetime, ip_address: str) -> None:
+    row = ApiKeyRow
+    # Records come late and in no order: this one may be of a secret that has been replaced since.
+    is_of_this_secret = row.rotated_at <= moment
+    is_later = row.previous_last_used_at.is_null() | (row.previous_last_used_at < moment)
+    query = row.update(previous_last_used_at=moment, previous_last_used_ip=ip_address)
+    query.where(row.key_id == key_id, is_of_this_secret, is_later).execute(database.peewee)
