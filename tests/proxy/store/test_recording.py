@@ -26,6 +26,7 @@ from proxy.store.recording import (
     read_offsets,
     write_batch,
 )
+from proxy.store.state import read_revision
 
 BEGAN_US = 1_769_817_600_000_000
 
@@ -152,15 +153,54 @@ def test_counting_uses_does_not_make_the_gateway_reload(database: Database) -> N
     assert database.connection().execute(query).fetchone()[0] == before
 
 
+def previous_use(database: Database, key_id: str) -> tuple[str | None, str | None]:
+    query = "SELECT previous_last_used_at, previous_last_used_ip FROM api_keys WHERE key_id = ?"
+    at, ip_address = database.connection().execute(query, (key_id,)).fetchone()
+    return at, ip_address
+
+
+def note_previous_use(database: Database, at_us: int, ip_address: str) -> None:
+    batch = Batch()
+    batch.note_previous_use("key_a", at_us, ip_address)
+    batch.note_previous_use("key_a", at_us - 1, "earlier")
+    batch.note_previous_use("key_gone", at_us, ip_address)
+    write_batch(database, batch, {})
+
+
+def test_the_last_use_of_a_previous_secret_never_goes_back(database: Database) -> None:
+    database.connection().execute("UPDATE api_keys SET rotated_at = ?", (format_us(BEGAN_US),))
+    revision = read_revision(database)
+    for at_us, ip_address in ((BEGAN_US + 5, "::1"), (BEGAN_US + 3, "::2")):
+        note_previous_use(database, at_us, ip_address)
+
+    assert previous_use(database, "key_a") == (format_us(BEGAN_US + 5), "::1")
+    assert previous_use(database, "key_b") == (None, None)
+    assert read_revision(database) == revision
+
+
+@pytest.mark.parametrize("rotated_at", [None, format_us(BEGAN_US + 1)])
+def test_a_use_from_before_the_last_rotation_was_of_another_secret(
+    database: Database, rotated_at: str | None
+) -> None:
+    database.connection().execute("UPDATE api_keys SET rotated_at = ?", (rotated_at,))
+
+    note_previous_use(database, BEGAN_US, "::1")
+
+    assert previous_use(database, "key_a") == (None, None)
+
+
 def test_batches_add_up() -> None:
     one, other = Batch(inserts=[("a",)]), Batch(inserts=[("b",)], first_bytes=[("f",)], ends=[("e",)])
     one.count_usage("key_a", 5)
     other.count_usage("key_a", 3, 2)
     other.count_usage("key_b", 1)
+    one.note_previous_use("key_a", 5, "::1")
+    other.note_previous_use("key_a", 3, "::2")
 
     one.extend(other)
 
     assert (one.inserts, one.first_bytes, one.ends) == ([("a",), ("b",)], [("f",)], [("e",)])
+    assert one.previous_uses == {"key_a": (5, "::1")}
     assert {key: (use.count, use.last_us) for key, use in one.usage.items()} == {
         "key_a": (3, 5),
         "key_b": (1, 1),
