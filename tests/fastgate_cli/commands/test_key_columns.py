@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastgate_cli.commands.key_creation import COLUMNS
+from fastgate_cli.commands.key_columns import COLUMNS
 
 
 def test_the_digest_is_no_column_and_the_id_is_the_first() -> None:
