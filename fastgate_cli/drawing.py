@@ -78,7 +78,11 @@ def draw_secret(title: str, secret: str, facts: Mapping[str, str], remark: str) 
         sheet.add_row(Text(name), Text(escape_controls(fact)))
     line = Text(secret, style="bold green", no_wrap=True)
     body = Group(line, Text(), sheet, Text(), Text(remark, style="yellow"))
-    width = max(cell_len(secret), cell_len(remark)) + _PANEL_EDGES
+    label_width = max(map(cell_len, facts), default=0) + GAP
+    longest = max((label_width + cell_len(fact) for fact in facts.values()), default=0)
+    # Facts are folded rather than leave the terminal; the secret is not.
+    facts_width = min(longest, _line_width() - _PANEL_EDGES)
+    width = max(cell_len(secret), cell_len(remark), facts_width) + _PANEL_EDGES
     panel = Panel(
         Padding(body, (0, 1)), title=title, title_align="left", border_style="green", box=ROUNDED, width=width
     )

@@ -2,20 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 import typer
 
 from fastgate_cli.columns import Row
 from fastgate_cli.commands.key_columns import COLUMNS, focus_columns
-from fastgate_cli.commands.key_options import read_expiry, read_rate
+from fastgate_cli.commands.key_options import DEFAULT_WORD, read_expiry, read_rate
 from fastgate_cli.context import Invocation, invocation_of
 from fastgate_cli.options import DryRunOption, FieldsOption, JsonOption, KeyIds, OutputOption, note_dry_run
 from fastgate_cli.output import print_note, print_written
 from proxy.errors import InvalidInputError
 
 Texts = list[str] | None
+
+
+@dataclass(frozen=True, slots=True)
+class _PermissionLists:
+    """What becomes of a key's permissions: `whole` in place of them, or entries added and removed."""
+
+    whole: list[str] | None = None
+    added: Sequence[str] = ()
+    removed: Sequence[str] = ()
+
+    def apply(self, row: Row, notes: list[str]) -> list[str]:
+        """Return the list for a key; `notes` gets what a person may not expect of it."""
+        from proxy.policy.permissions import change_permissions, find_restricted
+
+        if self.whole is not None:
+            return self.whole
+        current = row["permissions"] or []
+        if not isinstance(current, list) or not all(isinstance(entry, str) for entry in current):
+            raise InvalidInputError(
+                f"the permissions of {row['key_id']} cannot be read", hint="replace them with --permission"
+            )
+        try:
+            after = change_permissions(current, self.added, self.removed)
+        except InvalidInputError as error:
+            raise InvalidInputError(f"{row['key_id']}: {error.message}", hint=error.hint) from None
+        notes += (
+            f"note: {row['key_id']} might use every {kind} until now, and no longer may"
+            for kind in sorted(find_restricted(after) - find_restricted(current))
+        )
+        return after
 
 
 def update_keys(
@@ -67,28 +98,22 @@ def update_keys(
     invocation = invocation_of(ctx)
     options = invocation.read_output(output, as_json=as_json, fields=fields, columns=COLUMNS)
     columns = _read_columns(invocation, source, rate_limit, rate_burst, expires)
-    _check_permission_options(permission, add_permission, remove_permission, no_permissions)
-    narrowed: list[str] = []
+    lists = _read_lists(permission, add_permission, remove_permission, no_permissions)
+    if not columns and lists is None:
+        raise InvalidInputError("nothing is to be changed", hint="name what changes, as --expires 90d")
+    notes: list[str] = []
 
     def change(row: Row) -> Mapping[str, Any]:
-        if no_permissions or permission:
-            return {**columns, "permissions": list(dict.fromkeys(permission or ()))}
-        if not add_permission and not remove_permission:
-            return columns
-        if not row["permissions"]:
-            narrowed.append(row["key_id"])
-        return {**columns, "permissions": _change_list(row, add_permission or (), remove_permission or ())}
+        _check_limits(row, columns)
+        return columns if lists is None else {**columns, "permissions": lists.apply(row, notes)}
 
-    changes_permissions = bool(no_permissions or permission or add_permission or remove_permission)
-    if not columns and not changes_permissions:
-        raise InvalidInputError("nothing is to be changed", hint="name what changes, as --expires 90d")
     with invocation.changing(dry_run=dry_run) as database:
         rows = update_keys(database, key_ids, change, invocation.now)
-    changed = [*columns, *(["permissions"] if changes_permissions else [])]
+    changed = [*columns, *(["permissions"] if lists else [])]
     shown = focus_columns("source_path", *changed) if options.is_drawn else COLUMNS
     print_written(rows, shown, options, single=len(key_ids) == 1)
-    for key_id in narrowed:
-        print_note(f"note: {key_id} had no permissions, which allows everything; now it has only these")
+    for note in notes:
+        print_note(note)
     note_dry_run(dry_run)
 
 
@@ -111,26 +136,27 @@ def _read_columns(
     return columns
 
 
-def _check_permission_options(
+def _read_lists(
     permission: Texts, add_permission: Texts, remove_permission: Texts, no_permissions: bool
-) -> None:
+) -> _PermissionLists | None:
     ways = (bool(permission), bool(add_permission or remove_permission), no_permissions)
     if ways.count(True) > 1:
         raise InvalidInputError(
             "the options about permissions contradict each other",
             hint="give the whole list with --permission, or change it, or take it away with --no-permissions",
         )
+    if not any(ways):
+        return None
+    whole = list(dict.fromkeys(permission or ())) if permission or no_permissions else None
+    return _PermissionLists(whole, add_permission or (), remove_permission or ())
 
 
-def _change_list(row: Row, added: list[str] | tuple[()], removed: list[str] | tuple[()]) -> list[str]:
-    from proxy.policy.permissions import change_permissions
-
-    current = row["permissions"] or []
-    if not isinstance(current, list):
+def _check_limits(row: Row, columns: Mapping[str, Any]) -> None:
+    after = {**row, **columns}
+    is_given = [name in columns for name in ("rate_limit", "rate_burst")]
+    if any(is_given) and not all(is_given) and after["rate_limit"] == 0 and after["rate_burst"] is not None:
+        other = "--burst" if is_given[0] else "--rate-limit"
         raise InvalidInputError(
-            f"the permissions of {row['key_id']} cannot be read", hint="replace them with --permission"
+            f"{row['key_id']} would have a burst and no rate limit",
+            hint=f"give it {other} {DEFAULT_WORD} too",
         )
-    try:
-        return change_permissions(current, added, removed)
-    except InvalidInputError as error:
-        raise InvalidInputError(f"{row['key_id']}: {error.message}", hint=error.hint) from None

@@ -8,12 +8,11 @@ from typing import Annotated
 import typer
 
 from fastgate_cli.columns import format_minute
-from fastgate_cli.commands.key_columns import COLUMNS, SECRET_COLUMNS
+from fastgate_cli.commands.key_columns import SECRET_COLUMNS
 from fastgate_cli.commands.key_options import RATE_LIMIT_MAX, ValueOption, read_expiry, read_secret
-from fastgate_cli.commands.key_secrets import print_secret
+from fastgate_cli.commands.key_secrets import print_secret, print_unwritten
 from fastgate_cli.context import Invocation, invocation_of
-from fastgate_cli.options import DryRunOption, FieldsOption, JsonOption, OutputOption, note_dry_run
-from fastgate_cli.output import print_object
+from fastgate_cli.options import DryRunOption, FieldsOption, JsonOption, OutputOption
 
 
 def create_key(
@@ -95,9 +94,7 @@ def create_key(
             now=invocation.now,
         )
     if dry_run:
-        # A secret that will never work is better not shown.
-        print_object(row, COLUMNS, options)
-        return note_dry_run(True)
+        return print_unwritten(row, options)
     expires_text = format_minute(row["expires_at"], options.zone) if row["expires_at"] else "never"
     facts = {"key": row["key_id"], "source": row["source_path"], "expires": expires_text}
     return print_secret("new API key", row, secret, facts, options)

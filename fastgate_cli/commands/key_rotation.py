@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 
 from fastgate_cli.columns import Row, format_minute
-from fastgate_cli.commands.key_columns import COLUMNS, SECRET_COLUMNS, describe_obstacle
+from fastgate_cli.commands.key_columns import SECRET_COLUMNS, describe_obstacle
 from fastgate_cli.commands.key_options import ValueOption, read_secret
-from fastgate_cli.commands.key_secrets import print_secret
+from fastgate_cli.commands.key_secrets import print_secret, print_unwritten
 from fastgate_cli.context import invocation_of
 from fastgate_cli.options import (
     DryRunOption,
@@ -18,9 +18,8 @@ from fastgate_cli.options import (
     JsonOption,
     OutputOption,
     complete_key_ids,
-    note_dry_run,
 )
-from fastgate_cli.output import OutputOptions, print_note, print_object
+from fastgate_cli.output import OutputOptions, print_note
 from proxy.clock import parse_duration
 
 
@@ -61,15 +60,13 @@ def rotate_key(
         )
     row = rotation.row
     if dry_run:
-        # A secret that will never work is better not shown.
-        print_object(row, COLUMNS, options)
+        print_unwritten(row, options)
     else:
         print_secret("new secret", row, rotation.secret, _describe(row, length, options), options)
     if rotation.ended_hint is not None:
-        print_note(f"note: the secret before that, {rotation.ended_hint}, still worked and has ended now")
+        print_note(f"note: the secret before that, {rotation.ended_hint}, still works, and ends with this")
     if obstacle := describe_obstacle(row):
         print_note(f"note: {obstacle}")
-    note_dry_run(dry_run)
 
 
 def _describe(row: Row, grace: timedelta, options: OutputOptions) -> dict[str, str]:

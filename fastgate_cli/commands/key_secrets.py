@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fastgate_cli.commands.key_columns import SECRET_COLUMNS
+from fastgate_cli.columns import Column
+from fastgate_cli.commands.key_columns import COLUMNS, SECRET_COLUMNS, sheet_columns
+from fastgate_cli.options import note_dry_run
 from fastgate_cli.output import OutputOptions, print_note, print_object
 
 
@@ -24,3 +26,12 @@ def print_secret(
     if options.chosen == "id" or (options.fields and "key" not in options.fields):
         print_note("note: the secret was not asked for, and cannot be shown again")
     return None
+
+
+def print_unwritten(row: Mapping[str, Any], options: OutputOptions) -> None:
+    """Print a key after a dry run, and say so: a secret that will never work is better not shown."""
+    columns: Sequence[Column] = SECRET_COLUMNS if "key" in options.fields else COLUMNS
+    if options.is_drawn and not options.fields:
+        columns = sheet_columns(row)
+    print_object(row, columns, options)
+    note_dry_run(True)

@@ -85,16 +85,16 @@ def test_commands_of_a_group_are_built_when_asked_for() -> None:
     for name in command.list_commands(ctx):
         assert isinstance(command.get_command(ctx, name), ExampleCommand)
     assert list(command.commands) == [
-            "create",
-            "list",
-            "show",
-            "update",
-            "rotate",
-            "enable",
-            "disable",
-            "delete",
-            "sources",
-        ]
+        "create",
+        "list",
+        "show",
+        "update",
+        "rotate",
+        "enable",
+        "disable",
+        "delete",
+        "sources",
+    ]
     assert command.get_command(ctx, "nosuch") is None
 
 
