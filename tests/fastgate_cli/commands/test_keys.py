@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 TerminalCli = Callable[..., tuple[int, str]]
@@ -71,3 +74,75 @@ def test_a_terminal_shows_the_secret_in_a_panel_and_keys_in_a_table(
     assert "\x1b" not in screen
     assert all(len(line) <= 80 for line in screen.splitlines())
     assert "│" not in screen
+
+
+def test_unused_keys_are_those_that_could_have_been_used_and_were_not(
+    cli: Cli, terminal_cli: TerminalCli, create: Create, listed: Listed, execute: Execute
+) -> None:
+    dormant, busy, new = (create("--source", "a-source-with-a-long-name")["key_id"] for _ in range(3))
+    execute("UPDATE api_keys SET created_at = '2020-01-01T00:00:00.000000+08:00' WHERE key_id != ?", new)
+    execute("UPDATE api_keys SET last_used_at = expires_at WHERE key_id = ?", busy)
+    assert [row["key_id"] for row in listed("--unused", "30d")] == [dormant]
+    assert listed("--unused", "30d", "--disabled") == []
+    assert cli("keys", "list", "--unused", "30d", "-o", "id").stdout == f"{dormant}\n"
+    screen = terminal_cli("keys", "list", "--unused", "30d", env={"NO_COLOR": "1"})[1]
+    assert screen.splitlines()[0].split("  ")[0] == "KEY"
+    assert "LAST USED" in screen.splitlines()[0]
+    assert all(len(line) <= 80 for line in screen.splitlines())
+
+
+def test_expiring_keys_come_in_the_order_of_their_ends(create: Create, listed: Listed, cli: Cli) -> None:
+    create("--expires", "8d")
+    create("--expires", "never")
+    later, sooner = create("--expires", "6d")["key_id"], create("--expires", "1h")["key_id"]
+    assert [row["key_id"] for row in listed("--expiring", "7d")] == [sooner, later]
+    assert [row["key_id"] for row in listed("--expiring", "7d", "--active", "-n", "1")] == [sooner]
+    for other in ("--disabled", "--expired"):
+        assert cli("keys", "list", "--expiring", "7d", other).returncode == 2
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--unused", "soon"],
+        ["--unused", "2999-01-01"],
+        ["--expiring", "2001-01-01"],
+        ["--expiring", "99999999d"],
+        ["--expiring", ""],
+        ["--unused", ""],
+    ],
+)
+def test_a_time_that_cannot_be_meant_is_refused(cli: Cli, create: Create, arguments: list[str]) -> None:
+    create()
+    done = cli("keys", "list", *arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+
+
+def test_a_list_of_well_used_keys_fits_80_columns(
+    terminal_cli: TerminalCli, create: Create, execute: Execute
+) -> None:
+    key_id = create("--source", "a-source-with-quite-a-long-name")["key_id"]
+    execute("UPDATE api_keys SET usage_count = 123456789, is_active = 0")
+    screen = terminal_cli("keys", "list", env={"NO_COLOR": "1"})[1]
+    assert all(len(line) <= 80 for line in screen.splitlines())
+    assert {key_id, "disabled", "123M"} <= set(screen.split())
+
+
+def test_sources_sum_up_their_keys(
+    cli: Cli, terminal_cli: TerminalCli, create: Create, execute: Execute
+) -> None:
+    assert cli("keys", "sources").returncode == 4
+    create("--source", "b")
+    off = create("--source", "b")["key_id"]
+    create("--source", "a-source-with-quite-a-long-name-for-a-terminal")
+    cli("keys", "disable", off)
+    execute("UPDATE api_keys SET usage_count = 7, last_used_at = created_at WHERE source_path = 'b'")
+    first, second = json.loads(cli("keys", "sources", "--json").stdout)
+    assert (first["keys"], first["last_used_at"]) == (1, None)
+    assert second.pop("last_used_at").endswith("+08:00")
+    counts = {"keys": 2, "active": 1, "disabled": 1, "expired": 0, "usage_count": 14}
+    assert second == {"source_path": "b", **counts}
+    assert cli("keys", "sources", "-o", "id").stdout.splitlines()[-1] == "b"
+    screen = terminal_cli("keys", "sources", env={"NO_COLOR": "1"})[1]
+    assert all(len(line) <= 80 for line in screen.splitlines())
+    assert len(screen.splitlines()) == 3
