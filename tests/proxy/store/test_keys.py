@@ -168,7 +168,8 @@ def test_keys_that_end_soon_are_those_that_work_now_the_first_to_end_first(datab
     create_ending(169)
     off = create_ending(5)
     set_keys_active(database, False, key_ids=[off], now=NOW)
-    later, sooner = create_ending(168), create_ending(2, source="b")
+    later = create_ending(168, at=NOW - timedelta(days=1))
+    sooner = create_ending(2, source="b")
 
     within = timedelta(days=7)
     assert [row["key_id"] for row in find_expiring(database, within, NOW)] == [sooner, later]
