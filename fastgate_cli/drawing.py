@@ -100,14 +100,12 @@ def draw_charts(charts: Sequence[BarChart]) -> None:
     drawings = [_draw_chart(chart, plain=plain) for chart in charts]
     width = sum(map(_width_of, drawings)) + _CHART_GAP * (len(drawings) - 1)
     if width > _line_width():
-        for drawing in drawings:
-            _print(drawing, _width_of(drawing))
-        return
+        return _print(Text("\n\n", no_wrap=True).join(drawings), max(map(_width_of, drawings)))
     row = Table.grid(padding=(0, _CHART_GAP, 0, 0))
     for _ in drawings:
         row.add_column(no_wrap=True)
     row.add_row(*drawings)
-    _print(row, width + _CHART_GAP)
+    return _print(row, width + _CHART_GAP)
 
 
 def _draw_chart(chart: BarChart, *, plain: bool) -> Text:

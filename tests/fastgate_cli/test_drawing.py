@@ -152,7 +152,7 @@ def test_charts_stand_beside_each_other_where_there_is_room(monkeypatch: pytest.
     assert all(len(line) <= 80 for line in beside)
     monkeypatch.setenv("COLUMNS", "50")
     below = lines_of(screen_of(draw_charts, charts))
-    assert len(below) == 2 * len(beside)
+    assert len(below) == 2 * len(beside) + 1
     assert all(len(line) <= 50 for line in below)
 
 
