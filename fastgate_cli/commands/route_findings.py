@@ -84,15 +84,16 @@ def _find_insecure(compiled: CompiledRoute) -> Iterator[_Fault]:
         if origin.startswith("http://") and not _is_private(origin):
             yield "warning", "insecure", f"{origin} is public and the way to it is not encrypted"
     for name in find_bare_credentials(dict(route.add_headers)):
-        yield (
-            "warning",
-            "insecure",
-            f"the value of {name} is stored as written; ${{env:NAME}} would keep it out",
-        )
+        yield "warning", "insecure", describe_bare(name)
     if not route.tls_verify:
         yield "warning", "insecure", "the certificate of the backend is not checked"
     if _sends_one_path(compiled):
         yield "warning", "insecure", f"every path it matches is sent as {route.target_path}"
+
+
+def describe_bare(name: str) -> str:
+    """Return what is said of a header whose value is a secret as it is."""
+    return f"the value of {name} is stored as written; ${{env:NAME}} would keep it out"
 
 
 def _sends_one_path(compiled: CompiledRoute) -> bool:

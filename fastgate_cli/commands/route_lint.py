@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -11,6 +12,10 @@ from fastgate_cli.commands.route_table import read_table
 from fastgate_cli.context import invocation_of
 from fastgate_cli.options import FieldsOption, JsonOption, OutputOption
 from fastgate_cli.output import print_rows
+
+if TYPE_CHECKING:
+    from fastgate_cli.commands.route_findings import Finding
+    from proxy.store.database import Database
 
 COLUMNS = (
     Column("route_id", "route"),
@@ -34,16 +39,20 @@ def lint_routes(
       fastgate routes lint
       fastgate routes lint --json
     """
-    from fastgate_cli.commands.route_findings import Finding, find_faults
-
     invocation = invocation_of(ctx)
     printing = invocation.read_output(output, as_json=as_json, fields=fields, columns=COLUMNS)
-    prefix = invocation.settings.app.system_prefix
-    own_paths = frozenset(prefix + path for path in ("/", "/health", "/metrics"))
     with invocation.reading() as database:
-        table = read_table(database)
-    findings = [Finding(route_id, "error", "unusable", problem) for route_id, problem in table.problems]
-    findings += find_faults(table.compiled, own_paths)
+        findings = find_all(database, invocation.settings.app.system_prefix)
     print_rows([asdict(finding) for finding in findings], COLUMNS, printing, empty="no faults found")
     if findings:
         raise typer.Exit(1)
+
+
+def find_all(database: Database, system_prefix: str) -> list[Finding]:
+    """Return everything there is to find about the routes of a database."""
+    from fastgate_cli.commands.route_findings import Finding, find_faults
+
+    table = read_table(database)
+    own_paths = frozenset(system_prefix + path for path in ("/", "/health", "/metrics"))
+    findings = [Finding(route_id, "error", "unusable", problem) for route_id, problem in table.problems]
+    return [*findings, *find_faults(table.compiled, own_paths)]

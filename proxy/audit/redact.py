@@ -10,8 +10,6 @@ import re
 from collections.abc import Iterable
 from urllib.parse import unquote_to_bytes
 
-from proxy.policy.model import HeaderPairs
-
 MASK = b"[redacted]"
 _SCHEME = re.compile(rb"(?:bearer|basic|digest|negotiate) ", re.IGNORECASE)
 _WORDS = rb"(?:key|token|secret|passw|pwd|signature|auth|credential)"
@@ -24,11 +22,6 @@ def header_names(names: Iterable[str]) -> frozenset[bytes]:
     """Return header names as the hot path compares them: bytes in lower case, `-` also written as `_`."""
     lower = {name.lower().encode() for name in names}
     return frozenset(lower | {name.replace(b"-", b"_") for name in lower})
-
-
-def redact_headers(headers: HeaderPairs, names: frozenset[bytes]) -> list[tuple[bytes, bytes]]:
-    """Return the pairs, names in lower case, with every named value masked; order and repetition are kept."""
-    return [(pair[0], _mask(pair[1])) if pair[0] in names else pair for pair in headers]
 
 
 def redact_query(query: bytes) -> bytes:
@@ -46,6 +39,7 @@ def _mask_encoded(parameter: bytes) -> bytes:
     return name + equals + MASK
 
 
-def _mask(value: bytes) -> bytes:
+def mask_value(value: bytes) -> bytes:
+    """Return what is shown of a credential: its scheme."""
     scheme = _SCHEME.match(value)
     return scheme[0] + MASK if scheme else MASK

@@ -82,7 +82,7 @@ def test_a_rotated_key_counts_once(settings: Settings, tmp_path: Path) -> None:
 def test_health_is_503_while_the_journal_cannot_be_written(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(*_: object) -> None:
+    def refuse(*_: object, **__: object) -> None:
         raise JournalError("the disk is full")
 
     async def run() -> tuple[int, Any]:
