@@ -22,6 +22,8 @@ NO_VALUE = "-"
 STATUS_STYLES: Mapping[str, str] = {"active": "green", "disabled": "dim", "expired": "yellow"}
 _METHOD_STYLES: Mapping[str, str] = {"GET": "cyan", "POST": "blue", "DELETE": "red", "PUT": "magenta"}
 _STATUS_CODE_STYLES: Mapping[int, str] = {2: "green", 3: "cyan", 4: "yellow", 5: "red"}
+_COUNT_UNITS = ("k", "M", "G", "T")
+_TIME_UNITS = ((86_400, "d"), (3_600, "h"), (60, "m"), (1, "s"))
 # C0 and C1 controls and line separators: in a terminal they act, in a table they tear it.
 _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _NAMED_CONTROLS = {"\t": "\\t", "\n": "\\n", "\r": "\\r"}
@@ -109,6 +111,37 @@ def format_minute(moment: datetime, zone: tzinfo) -> str:
 def format_second(moment: datetime, zone: tzinfo) -> str:
     """Return the time of day to the second in a zone."""
     return moment.astimezone(zone).strftime("%H:%M:%S")
+
+
+def format_count(count: int, _: tzinfo) -> str:
+    """Return a count in five characters: whole below ten thousand, else in thousands, millions, ..."""
+    if count < 10_000:
+        return str(count)
+    size = float(count)
+    for unit in _COUNT_UNITS:
+        size /= 1000
+        if size < 999.5 or unit == _COUNT_UNITS[-1]:
+            break
+    return f"{size:.1f}{unit}" if size < 99.95 else f"{size:.0f}{unit}"
+
+
+def format_uptime(seconds: float, _: tzinfo) -> str:
+    """Return a length of time in its two largest units: 3d4h, 12m5s, 0s."""
+    return _format_length(seconds)
+
+
+def format_age(moment: datetime, now: datetime) -> str:
+    """Return how long ago it was; one that is still to come, by a clock that was set back, is now."""
+    return f"{_format_length(max(0.0, (now - moment).total_seconds()))} ago"
+
+
+def _format_length(seconds: float) -> str:
+    left, parts = int(seconds), list[str]()
+    for size, unit in _TIME_UNITS:
+        count, left = divmod(left, size)
+        if count or (parts and len(parts) < 2):
+            parts.append(f"{count}{unit}")
+    return "".join(parts[:2]) or "0s"
 
 
 def format_list(values: list[str], _: tzinfo) -> str:

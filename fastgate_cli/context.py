@@ -114,6 +114,16 @@ class Invocation:
             ):
                 yield database
 
+    @contextmanager
+    def changing(self, *, dry_run: bool = False) -> Iterator[Database]:
+        """Open the database to change what is in it: one that does not exist is an error, as for reading."""
+        with self.reading() as database:
+            if dry_run:
+                with _undoing(database):
+                    yield database
+            else:
+                yield database
+
 
 @contextmanager
 def _undoing(database: Database) -> Iterator[None]:

@@ -21,12 +21,14 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from fastgate_cli.charts import BarChart, chart_lines
 from fastgate_cli.columns import NO_VALUE, Column, Row, escape_controls, format_text
 from fastgate_cli.output import colour_wanted
 
 GAP = 2
 ELASTIC_WIDTH_MIN = 8
 _PANEL_EDGES = 6
+_CHART_GAP = 4
 _UNLIMITED_WIDTH = 100_000
 _TITLE_STYLE = "bold dim"
 
@@ -76,11 +78,45 @@ def draw_secret(title: str, secret: str, facts: Mapping[str, str], remark: str) 
         sheet.add_row(Text(name), Text(escape_controls(fact)))
     line = Text(secret, style="bold green", no_wrap=True)
     body = Group(line, Text(), sheet, Text(), Text(remark, style="yellow"))
-    width = max(cell_len(secret), cell_len(remark)) + _PANEL_EDGES
+    label_width = max(map(cell_len, facts), default=0) + GAP
+    longest = max((label_width + cell_len(fact) for fact in facts.values()), default=0)
+    # Facts are folded rather than leave the terminal; the secret is not.
+    facts_width = min(longest, _line_width() - _PANEL_EDGES)
+    width = max(cell_len(secret), cell_len(remark), facts_width) + _PANEL_EDGES
     panel = Panel(
         Padding(body, (0, 1)), title=title, title_align="left", border_style="green", box=ROUNDED, width=width
     )
     _print(panel, width)
+
+
+def draw_remark(text: str) -> None:
+    """Draw a sentence below what was drawn before."""
+    _print(Text(escape_controls(text)), _line_width())
+
+
+def draw_charts(charts: Sequence[BarChart]) -> None:
+    """Draw charts beside each other where the line has room for them, else below each other."""
+    plain = not (sys.stdout.encoding or "").lower().startswith("utf")
+    drawings = [_draw_chart(chart, plain=plain) for chart in charts]
+    width = sum(map(_width_of, drawings)) + _CHART_GAP * (len(drawings) - 1)
+    if width > _line_width():
+        return _print(Text("\n\n", no_wrap=True).join(drawings), max(map(_width_of, drawings)))
+    row = Table.grid(padding=(0, _CHART_GAP, 0, 0))
+    for _ in drawings:
+        row.add_column(no_wrap=True)
+    row.add_row(*drawings)
+    return _print(row, width + _CHART_GAP)
+
+
+def _draw_chart(chart: BarChart, *, plain: bool) -> Text:
+    lines = [Text(chart.title)]
+    for axis, bars in chart_lines(chart, plain=plain):
+        lines.append(Text.assemble((axis, "dim"), (bars, "cyan")))
+    return Text("\n", no_wrap=True).join(lines)
+
+
+def _width_of(drawing: Text) -> int:
+    return max(cell_len(line) for line in drawing.plain.splitlines())
 
 
 def fit_widths(natural: Sequence[int], columns: Sequence[Column], available: int) -> list[int]:
@@ -153,7 +189,7 @@ def _line_width() -> int:
     return _UNLIMITED_WIDTH
 
 
-def _print(drawing: Table | Panel, width: int) -> None:
+def _print(drawing: Table | Panel | Text, width: int) -> None:
     coloured = colour_wanted(sys.stdout)
     console = Console(
         file=sys.stdout,

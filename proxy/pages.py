@@ -66,7 +66,7 @@ def build_health(worker: Serving) -> dict[str, object]:
         "status": "unhealthy" if worker.trail.is_failing else "healthy",
         "version": __version__,
         "routes": snapshot.routes.size,
-        "keys": len(snapshot.keys),
+        "keys": snapshot.count_keys(),
         "journal_lag_ms": journal_lag_ms(worker.settings.audit.directory),
         "uptime_s": round(time.monotonic() - worker.started, 3),
     }

@@ -53,7 +53,7 @@ def ensure_key(invocation: Invocation) -> str:
     place = database_path(invocation.settings).with_name(KEY_FILE)
     with invocation.writing() as database:
         secret = _read_secret(place)
-        usable = {key.digest for key in load_keys(database) if key.is_active}
+        usable = {key.digest for key in load_keys(database) if key.is_active and not key.is_previous}
         if secret and digest_secret(secret.encode()) in usable:
             return secret
         prefix = invocation.settings.security.key_prefix

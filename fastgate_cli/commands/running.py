@@ -11,12 +11,12 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import datetime, tzinfo
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import typer
 
-from fastgate_cli.columns import Column, format_minute, style_quiet
+from fastgate_cli.columns import Column, format_minute, format_uptime, style_quiet
 from fastgate_cli.context import Invocation, invocation_of
 from fastgate_cli.options import FieldsOption, JsonOption, OutputOption
 from fastgate_cli.output import print_note, print_object
@@ -30,18 +30,6 @@ RELOAD_SECONDS_MAX = 120.0
 # What a stop may take beyond the grace: for workers that have to be killed, and the recorder's last rows.
 STOP_SECONDS_MAX = 60.0
 _POLL_SECONDS = 0.05
-_UNITS = ((86_400, "d"), (3_600, "h"), (60, "m"), (1, "s"))
-
-
-def format_uptime(seconds: float, _: tzinfo) -> str:
-    """Return a length of time in its two largest units: 3d4h, 12m5s, 0s."""
-    left, parts = int(seconds), list[str]()
-    for size, unit in _UNITS:
-        count, left = divmod(left, size)
-        if count or (parts and len(parts) < 2):
-            parts.append(f"{count}{unit}")
-    return "".join(parts[:2]) or "0s"
-
 
 COLUMNS = (
     Column("pid"),

@@ -29,6 +29,7 @@ class Begin(msgspec.Struct, frozen=True, array_like=True, tag="b"):
     route_id: str | None = None
     target_url: str | None = None
     headers: str | None = None  # as the row has them: JSON, a list of [name, value]
+    is_previous: bool = False  # with the secret that the key had before it was rotated
 
 
 class FirstByte(msgspec.Struct, frozen=True, array_like=True, tag="f"):

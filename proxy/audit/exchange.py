@@ -214,6 +214,7 @@ class Exchange:
             route_id,
             target_url,
             headers,
+            key.is_previous if key else False,
         )
 
     def _build_end(self, error: str | None) -> End:

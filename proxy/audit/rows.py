@@ -33,6 +33,8 @@ def add_events(
             last = max(last, event.sequence)
             if event.route_id is not None and event.key_id is not None:
                 batch.count_usage(event.key_id, event.began_us)
+            if event.is_previous and event.key_id is not None:
+                batch.note_previous_use(event.key_id, event.began_us, event.ip_address)
         elif isinstance(event, FirstByte):
             first_bytes[event.ulid] = event
         else:

@@ -46,6 +46,10 @@ class Snapshot:
     keys: dict[str, KeyEntry] = field(default_factory=dict)  # by digest
     routes: RouteTable = field(default_factory=RouteTable)
 
+    def count_keys(self) -> int:
+        """Return how many keys there are; one that was rotated has two digests."""
+        return sum(not entry.key.is_previous for entry in self.keys.values())
+
 
 class Forward(msgspec.Struct, frozen=True):
     """Send the request on. `target` is the raw path and query; `headers` lack framing.

@@ -35,7 +35,11 @@ class RequestHead(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """What policy knows of a key. `digest` is `sha256:<hex>` of the secret, which nobody keeps."""
+    """What policy knows of a key. `digest` is `sha256:<hex>` of the secret, which nobody keeps.
+
+    A key that was rotated is there twice: `is_previous` is the one with the secret that it had before, and it
+    expires when that does. The rest is the same for both, and so is what they are counted as.
+    """
 
     key_id: str
     digest: str
@@ -45,6 +49,7 @@ class ApiKey:
     expires_at_us: int | None = None
     rate_limit: int | None = None  # requests a minute; None: the configured default; 0: no limit
     rate_burst: int | None = None  # requests at once; None: a minute's allowance
+    is_previous: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,6 +44,28 @@ def compile_permissions(entries: Sequence[str]) -> Permissions:
     )
 
 
+def find_restricted(entries: Sequence[str]) -> set[str]:
+    """Return what the entries restrict: routes, models, both or nothing. What they do not is all allowed."""
+    return {"model" if entry.startswith(_MODEL) else "route" for entry in entries}
+
+
+def change_permissions(current: Sequence[str], added: Sequence[str], removed: Sequence[str]) -> list[str]:
+    """Return a key's entries after some were added and some removed; to remove one never allows more.
+
+    Raises `InvalidInputError` if one to remove is not there, or is the last that restricts routes or models.
+    """
+    if missing := [entry for entry in removed if entry not in current]:
+        hint = f"it has {', '.join(current)}" if current else "it has none, and may use every route"
+        raise InvalidInputError(f"there is no permission {missing[0]!r} to remove", hint=hint)
+    after = [entry for entry in dict.fromkeys((*current, *added)) if entry not in removed]
+    if freed := find_restricted(current) - find_restricted(after):
+        raise InvalidInputError(
+            f"without {removed[-1]!r} the key might use every {min(freed)}",
+            hint="add another permission, replace all of them, or disable the key",
+        )
+    return after
+
+
 def is_permitted(permissions: Permissions, head: RequestHead, route: Route) -> bool:
     """Tell whether a key with these permissions may send this request to this route."""
     return not permissions.rules or any(permits(head, route) for permits in permissions.rules)

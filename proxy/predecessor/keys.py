@@ -19,7 +19,7 @@ from proxy.predecessor.values import (
     read_time,
     show,
 )
-from proxy.store.keys import (
+from proxy.store.key_checks import (
     RATE_LIMIT_MAX,
     SECRET_LENGTH_MAX,
     SECRET_LENGTH_MIN,

@@ -75,7 +75,10 @@ class SnapshotSource:
             self.current = self._build(revision, load_keys(database), *load_routes(database))
             self._revision = revision
             _log.info(
-                "revision %d: %d keys, %d routes", revision, len(self.current.keys), self.current.routes.size
+                "revision %d: %d keys, %d routes",
+                revision,
+                self.current.count_keys(),
+                self.current.routes.size,
             )
 
     def _watch(self) -> None:

@@ -25,7 +25,9 @@ LOG_COLUMNS = tuple(field.name for field in AuditLogRow._meta.sorted_fields)
 
 def find_key_clashes(database: Database, row: Mapping[str, Any]) -> list[str]:
     """Return the ids of the keys that have a new key's id or its digest."""
-    same = (ApiKeyRow.key_id == row["key_id"]) | (ApiKeyRow.key_value == row["key_value"])
+    digest = row["key_value"]
+    has_digest = (ApiKeyRow.key_value == digest) | (ApiKeyRow.previous_key_value == digest)
+    same = (ApiKeyRow.key_id == row["key_id"]) | has_digest
     return [found["key_id"] for found in database.fetch(ApiKeyRow.select(ApiKeyRow.key_id).where(same))]
 
 

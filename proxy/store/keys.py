@@ -4,27 +4,22 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
-from datetime import datetime
+from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Any, Literal
-
-from peewee import IntegrityError
 
 from proxy.clock import to_us
 from proxy.errors import ConflictError, InvalidInputError, NotFoundError
 from proxy.ids import new_id
 from proxy.policy.credentials import BASE62, RANDOM_LENGTH, build_secret, digest_secret, hint_of
 from proxy.policy.model import ApiKey
-from proxy.policy.permissions import compile_permissions
 from proxy.store.database import Database
+from proxy.store.key_checks import check_permissions, check_rate_limit, check_secret, check_source
 from proxy.store.models import ApiKeyRow, Row, clean_text, fields_of
 
 KeyStatus = Literal["active", "disabled", "expired"]
-SECRET_LENGTH_MIN, SECRET_LENGTH_MAX = 8, 512
-SOURCE_LENGTH_MAX = 100
-PERMISSIONS_MAX = 100
-PERMISSION_LENGTH_MAX = 200
-RATE_LIMIT_MAX = RATE_BURST_MAX = 1_000_000_000
-_SHOWN = fields_of(ApiKeyRow, without=("key_value",))
+KEY_STATUSES: tuple[KeyStatus, ...] = ("active", "disabled", "expired")
+_SHOWN = fields_of(ApiKeyRow, without=("key_value", "previous_key_value"))
 _HINT = "'fastgate keys list' shows the keys"
 
 
@@ -44,20 +39,15 @@ def create_key(
 
     Raises `InvalidInputError` for a value that cannot be accepted and `ConflictError` for a secret in use.
     """
-    _check_source(source)
-    _check_permissions(permissions)
-    _check_rate_limit(rate_limit, rate_burst)
-    if value is not None:
-        _check_secret(value)
-    secret = (
-        value
-        if value is not None
-        else build_secret(key_prefix, "".join(secrets.choice(BASE62) for _ in range(RANDOM_LENGTH)))
-    )
+    check_source(source)
+    check_permissions(permissions)
+    check_rate_limit(rate_limit, rate_burst)
+    secret = choose_secret(value, key_prefix)
+    digest = digest_secret(secret.encode())
     key_id = new_id("key", to_us(now))
     query = ApiKeyRow.insert(
         key_id=key_id,
-        key_value=digest_secret(secret.encode()),
+        key_value=digest,
         key_hint=hint_of(secret),
         source_path=source,
         permissions=list(permissions),
@@ -67,11 +57,27 @@ def create_key(
         expires_at=expires_at,
     )
     with database.transaction():
-        try:
-            query.execute(database.peewee)
-        except IntegrityError:
-            raise ConflictError("this key exists already", hint=_HINT) from None
+        check_digest_is_free(database, digest)
+        query.execute(database.peewee)
         return get_key(database, key_id, now=now), secret
+
+
+def choose_secret(value: str | None, key_prefix: str) -> str:
+    """Return a secret of the caller's own, if it can be one, or without it a new one."""
+    if value is None:
+        return build_secret(key_prefix, "".join(secrets.choice(BASE62) for _ in range(RANDOM_LENGTH)))
+    check_secret(value)
+    return value
+
+
+def check_digest_is_free(database: Database, digest: str) -> None:
+    """Raise `ConflictError` for the digest of any key's secret, present or previous.
+
+    Two columns hold digests, which no index can compare: ask inside the transaction that writes one.
+    """
+    of_this = (ApiKeyRow.key_value == digest) | (ApiKeyRow.previous_key_value == digest)
+    if database.fetch(ApiKeyRow.select(ApiKeyRow.key_id).where(of_this)):
+        raise ConflictError("this key exists already", hint=_HINT)
 
 
 def list_keys(
@@ -79,21 +85,50 @@ def list_keys(
     *,
     source: str | None = None,
     status: KeyStatus | None = None,
+    unused_since: datetime | None = None,
+    expiring_until: datetime | None = None,
     now: datetime,
     limit: int = 0,
 ) -> list[Row]:
-    """Return keys, oldest first, with their `status`; `limit` 0 is all."""
-    query = ApiKeyRow.select(*_SHOWN).order_by(ApiKeyRow.created_at, ApiKeyRow.key_id)
+    """Return keys, oldest first, with their `status`; `limit` 0 is all.
+
+    `unused_since`: those that were there by then and have let no request through since. `expiring_until`:
+    those that work now and will not then, the first to end first.
+    """
+    order = [ApiKeyRow.created_at, ApiKeyRow.key_id]
+    query = ApiKeyRow.select(*_SHOWN)
     if source is not None:
         query = query.where(ApiKeyRow.source_path == clean_text(source))
     if status is not None:
-        query = query.where(_status_condition(status, now))
-    return [_finish_row(row, now) for row in database.fetch(query.limit(limit or None))]
+        query = query.where(status_condition(status, now))
+    if unused_since is not None:
+        for moment in (ApiKeyRow.created_at, ApiKeyRow.last_used_at):
+            query = query.where(moment.is_null() | (moment <= unused_since))
+    if expiring_until is not None:
+        query = query.where(status_condition("active", now), ApiKeyRow.expires_at <= expiring_until)
+        order.insert(0, ApiKeyRow.expires_at)
+    return [_finish_row(row, now) for row in database.fetch(query.order_by(*order).limit(limit or None))]
+
+
+def find_expiring(database: Database, within: timedelta, now: datetime) -> list[Row]:
+    """Return the keys that work now and will not in that time, the first to end first."""
+    return list_keys(database, expiring_until=now + within, now=now)
 
 
 def get_key(database: Database, key_id: str, *, now: datetime) -> Row:
     """Return one key, or raise `NotFoundError`."""
-    return _get_keys(database, [key_id], now)[0]
+    return get_keys(database, [key_id], now=now)[0]
+
+
+def get_keys(database: Database, key_ids: Sequence[str], *, now: datetime) -> list[Row]:
+    """Return several keys, each once, in the order of their ids here; or raise `NotFoundError`."""
+    rows = []
+    for key_id in dict.fromkeys(key_ids):
+        found = database.fetch(ApiKeyRow.select(*_SHOWN).where(ApiKeyRow.key_id == clean_text(key_id)))
+        if not found:
+            raise NotFoundError(f"there is no key {key_id!r}", hint=_HINT)
+        rows.append(_finish_row(found[0], now))
+    return rows
 
 
 def set_keys_active(
@@ -113,27 +148,44 @@ def set_keys_active(
         raise InvalidInputError("no keys are named", hint="name their ids or their source, or ask for all")
     with database.transaction():
         if key_ids:
-            chosen = [row["key_id"] for row in _get_keys(database, key_ids, now)]
+            chosen = [row["key_id"] for row in get_keys(database, key_ids, now=now)]
         else:
             wanted = None if everything else source
             chosen = [row["key_id"] for row in list_keys(database, source=wanted, now=now)]
         for key_id in chosen:
             ApiKeyRow.update(is_active=active).where(ApiKeyRow.key_id == key_id).execute(database.peewee)
-        return _get_keys(database, chosen, now)
+        return get_keys(database, chosen, now=now)
 
 
 def delete_keys(database: Database, key_ids: Sequence[str], *, now: datetime) -> list[Row]:
     """Delete keys and return what they were; all of them or, with `NotFoundError`, none."""
     with database.transaction():
-        rows = _get_keys(database, key_ids, now)
+        rows = get_keys(database, key_ids, now=now)
         for row in rows:
             ApiKeyRow.delete().where(ApiKeyRow.key_id == row["key_id"]).execute(database.peewee)
     return rows
 
 
 def load_keys(database: Database) -> tuple[ApiKey, ...]:
-    """Return every key as policy sees it: with its digest."""
-    return tuple(map(_build_key, database.fetch(ApiKeyRow.select())))
+    """Return every key as policy sees it, with its digest; a rotated one a second time at the end.
+
+    No two have the same digest: a secret that is in use is nobody's previous one.
+    """
+    rows = database.fetch(ApiKeyRow.select())
+    keys = {row["key_value"]: _build_key(row) for row in rows}
+    previous = {
+        digest: _build_previous(keys[row["key_value"]], digest, row["previous_expires_at"])
+        for row in rows
+        if (digest := row["previous_key_value"]) is not None
+    }
+    return (*keys.values(), *(key for digest, key in previous.items() if digest not in keys))
+
+
+def _build_previous(key: ApiKey, digest: str, expires_at: datetime | None) -> ApiKey:
+    # One whose end cannot be told has ended. It never outlives the key itself.
+    ends = [to_us(expires_at) if expires_at else 0, key.expires_at_us]
+    expires_at_us = min(end for end in ends if end is not None)
+    return replace(key, digest=digest, expires_at_us=expires_at_us, is_previous=True)
 
 
 def _build_key(row: Row) -> ApiKey:
@@ -157,61 +209,15 @@ def _read_count(value: object) -> int | None:
     return value if isinstance(value, int) else None
 
 
-def _get_keys(database: Database, key_ids: Sequence[str], now: datetime) -> list[Row]:
-    rows = []
-    for key_id in dict.fromkeys(key_ids):
-        found = database.fetch(ApiKeyRow.select(*_SHOWN).where(ApiKeyRow.key_id == clean_text(key_id)))
-        if not found:
-            raise NotFoundError(f"there is no key {key_id!r}", hint=_HINT)
-        rows.append(_finish_row(found[0], now))
-    return rows
-
-
 def _finish_row(row: Row, now: datetime) -> Row:
     expired = row["expires_at"] is not None and row["expires_at"] <= now
     status: KeyStatus = "disabled" if not row["is_active"] else "expired" if expired else "active"
     return {**row, "status": status}
 
 
-def _status_condition(status: KeyStatus, now: datetime) -> Any:
+def status_condition(status: KeyStatus, now: datetime) -> Any:
+    """Return the status of a key as a peewee expression: true of exactly one of the three."""
     expired = ApiKeyRow.expires_at.is_null(False) & (ApiKeyRow.expires_at <= now)
     if status == "disabled":
-        return ApiKeyRow.is_active == False  # noqa: E712
+        return ApiKeyRow.is_active.is_null() | (ApiKeyRow.is_active == False)  # noqa: E712
     return (ApiKeyRow.is_active == True) & (expired if status == "expired" else ~expired)  # noqa: E712
-
-
-def _check_source(source: str) -> None:
-    if not 1 <= len(source) <= SOURCE_LENGTH_MAX or not source.isprintable() or source != source.strip():
-        hint = f"a source is a name of 1 to {SOURCE_LENGTH_MAX} printable characters"
-        raise InvalidInputError(f"{source[:40]!r} is not a source", hint=hint)
-
-
-def _check_permissions(permissions: Sequence[str]) -> None:
-    if len(permissions) > PERMISSIONS_MAX:
-        raise InvalidInputError(f"a key has at most {PERMISSIONS_MAX} permissions")
-    for entry in permissions:
-        if len(entry) > PERMISSION_LENGTH_MAX or not entry.isprintable():
-            hint = f"a permission is at most {PERMISSION_LENGTH_MAX} printable characters"
-            raise InvalidInputError(f"{entry[:40]!r} is not a permission", hint=hint)
-    compile_permissions(permissions)
-
-
-def _check_rate_limit(rate_limit: int | None, rate_burst: int | None) -> None:
-    if rate_limit is not None and not 0 <= rate_limit <= RATE_LIMIT_MAX:
-        hint = f"requests per minute, 0 (no limit) to {RATE_LIMIT_MAX}"
-        raise InvalidInputError(f"{rate_limit} is not a rate limit", hint=hint)
-    if rate_burst is None:
-        return
-    if not 0 <= rate_burst <= RATE_BURST_MAX:
-        hint = f"requests at once, 0 (a minute's allowance) to {RATE_BURST_MAX}"
-        raise InvalidInputError(f"{rate_burst} is not a burst", hint=hint)
-    if rate_limit == 0:
-        # Whoever asks for a burst expects a limit: a key without one would be a surprise.
-        raise InvalidInputError("a key without a rate limit has no burst", hint="give only one of the two")
-
-
-def _check_secret(value: str) -> None:
-    acceptable = value.isascii() and value.isprintable() and " " not in value
-    if not (SECRET_LENGTH_MIN <= len(value) <= SECRET_LENGTH_MAX and acceptable):
-        hint = f"a key is {SECRET_LENGTH_MIN} to {SECRET_LENGTH_MAX} printable characters, without spaces"
-        raise InvalidInputError("this value cannot be a key", hint=hint)

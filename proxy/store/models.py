@@ -57,7 +57,10 @@ class JsonField(peewee.TextField):
 
 
 class ApiKeyRow(peewee.Model):
-    """An API key. `key_value` is the digest of the secret, which nobody keeps."""
+    """An API key. `key_value` is the digest of the secret, which nobody keeps.
+
+    The columns `previous_*` are about the secret that it had before it was rotated, null if it never was.
+    """
 
     key_id = peewee.CharField(50, primary_key=True)
     key_value = peewee.CharField(100, unique=True)
@@ -71,6 +74,12 @@ class ApiKeyRow(peewee.Model):
     last_used_at = TimeField(null=True)
     key_hint = peewee.CharField(20, null=True)
     rate_burst = peewee.IntegerField(null=True)
+    rotated_at = TimeField(null=True)
+    previous_key_value = peewee.CharField(100, null=True)
+    previous_key_hint = peewee.CharField(20, null=True)
+    previous_expires_at = TimeField(null=True)
+    previous_last_used_at = TimeField(null=True)
+    previous_last_used_ip = peewee.CharField(50, null=True)
 
     class Meta:
         table_name = "api_keys"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from peewee import EXCLUDED, Case, fn
@@ -96,6 +97,8 @@ class Batch:
     fact_first_bytes: list[FactFirstByte] = field(default_factory=list)
     fact_ends: list[FactEnd] = field(default_factory=list)
     usage: dict[str, Usage] = field(default_factory=dict)
+    # By key: when its previous secret was last presented, and by which client.
+    previous_uses: dict[str, tuple[int, str]] = field(default_factory=dict)
     writers: dict[str, Account] = field(default_factory=dict)
 
     def count_usage(self, key_id: str, at_us: int) -> None:
@@ -106,6 +109,10 @@ class Batch:
         usage.count += 1
         if at_us > usage.last_us:
             usage.last_us = at_us
+
+    def note_previous_use(self, key_id: str, at_us: int, ip_address: str) -> None:
+        """Note that the secret which a key had before was presented, whatever the answer was."""
+        self.previous_uses[key_id] = max(self.previous_uses.get(key_id, (0, "")), (at_us, ip_address))
 
     def count_requests(self, writer_id: str, count: int, last: int) -> None:
         """Add requests that a writer began, `last` being the number of the last."""
@@ -127,6 +134,8 @@ def write_batch(database: Database, batch: Batch, offsets: Mapping[str, int], bo
             end_facts(database, book, batch.fact_ends)
             for key_id, usage in batch.usage.items():
                 _add_usage(database, key_id, usage)
+            for key_id, (at_us, ip_address) in batch.previous_uses.items():
+                _note_previous_use(database, key_id, from_us(at_us), ip_address)
             for writer_id, account in batch.writers.items():
                 _add_account(database, writer_id, account)
             for name, offset in offsets.items():
@@ -199,3 +208,12 @@ def _add_usage(database: Database, key_id: str, usage: Usage) -> None:
     # Batches of several workers come in no order: the time of the last use never goes back.
     earlier = ApiKeyRow.last_used_at.is_null() | (ApiKeyRow.last_used_at < last)
     ApiKeyRow.update(last_used_at=last).where(this_key, earlier).execute(database.peewee)
+
+
+def _note_previous_use(database: Database, key_id: str, moment: datetime, ip_address: str) -> None:
+    row = ApiKeyRow
+    # Records come late and in no order: this one may be of a secret that has been replaced since.
+    is_of_this_secret = row.rotated_at <= moment
+    is_later = row.previous_last_used_at.is_null() | (row.previous_last_used_at < moment)
+    query = row.update(previous_last_used_at=moment, previous_last_used_ip=ip_address)
+    query.where(row.key_id == key_id, is_of_this_secret, is_later).execute(database.peewee)

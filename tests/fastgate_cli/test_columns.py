@@ -6,12 +6,15 @@ import json
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fastgate_cli.columns import (
     Column,
     escape_controls,
+    format_age,
+    format_count,
     format_day,
     format_flag,
     format_list,
@@ -74,6 +77,40 @@ def test_brief_forms() -> None:
     assert format_second(MOMENT, ZONE) == "04:05:09"
     assert format_list(["a", "b"], ZONE) == "a, b"
     assert [format_flag(flag, ZONE) for flag in (True, False)] == ["yes", "no"]
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [
+        (0, "0"),
+        (9_999, "9999"),
+        (10_000, "10.0k"),
+        (99_949, "99.9k"),
+        (99_950, "100k"),
+        (999_499, "999k"),
+        (999_500, "1.0M"),
+        (123_456_789, "123M"),
+        (10**12, "1.0T"),
+    ],
+)
+def test_a_count_is_brief(count: int, text: str) -> None:
+    assert format_count(count, ZONE) == text
+
+
+@given(st.integers(0, 10**15 - 1))
+def test_a_count_of_any_size_takes_five_characters_and_stays_near_the_truth(count: int) -> None:
+    text = format_count(count, ZONE)
+    assert len(text) <= 5
+    scale = {"k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+    value = float(text.rstrip("kMGT")) * scale.get(text[-1], 1)
+    assert abs(value - count) <= count * 0.05
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0, "0s ago"), (65, "1m5s ago"), (90_000, "1d1h ago"), (-60, "0s ago")]
+)
+def test_an_age_is_in_its_two_largest_units_and_never_negative(seconds: int, text: str) -> None:
+    assert format_age(MOMENT - timedelta(seconds=seconds), MOMENT) == text
 
 
 def test_colours_have_meaning() -> None:

@@ -83,6 +83,22 @@ def test_an_error_in_a_dry_run_is_told(invocation: Invocation) -> None:
         raise InvalidInputError("told")
 
 
+def test_a_change_needs_a_database_and_a_dry_one_is_undone(invocation: Invocation, tmp_path: Path) -> None:
+    for dry_run in (False, True):
+        with pytest.raises(DatabaseError), invocation.changing(dry_run=dry_run):
+            pass
+    assert not (tmp_path / "d").exists()
+    with invocation.writing() as database:
+        add_key(database, invocation)
+    with invocation.changing(dry_run=True) as database:
+        add_key(database, invocation)
+        assert len(list_keys(database, now=invocation.now)) == 2
+    assert count_keys(invocation) == 1
+    with invocation.changing() as database:
+        add_key(database, invocation)
+    assert count_keys(invocation) == 2
+
+
 def test_a_folder_that_is_gone_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     gone = tmp_path / "gone"
     gone.mkdir()

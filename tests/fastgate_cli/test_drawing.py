@@ -12,11 +12,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fastgate_cli.charts import BarChart
 from fastgate_cli.columns import Column, style_status
 from fastgate_cli.drawing import (
     ELASTIC_WIDTH_MIN,
     GAP,
+    draw_charts,
     draw_object,
+    draw_remark,
     draw_secret,
     draw_stream,
     draw_table,
@@ -125,6 +128,42 @@ def test_a_secret_stays_on_one_line() -> None:
     screen = screen_of(draw_secret, "new API key", "fg_" + "s" * 512, {"source": "mobile"}, "Shown once.")
     assert "fg_" + "s" * 512 in screen
     assert "Shown once." in screen
+
+
+def test_the_facts_beside_a_secret_are_whole_where_they_fit_and_folded_where_not() -> None:
+    facts = {"key": ID, "old secret": "fg_a…wxyz works until 2026-01-31 12:00"}
+    lines = lines_of(screen_of(draw_secret, "new secret", "fg_" + "s" * 36, facts, "Shown once."))
+    assert any(f"old secret  {facts['old secret']}" in line for line in lines)
+    assert len({len(line) for line in lines}) == 1
+    screen = screen_of(draw_secret, "new secret", "fg_" + "s" * 36, {"source": "x" * 100}, "Shown once.")
+    assert all(len(line) <= 80 for line in lines_of(screen))
+    assert screen.count("x") == 100
+
+
+def test_charts_stand_beside_each_other_where_there_is_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    charts = [
+        BarChart("24 hours: 5", (1,) * 24, "13:00", "12:00"),
+        BarChart("30 days: 9", (9,) * 30, "a", "b"),
+    ]
+    beside = lines_of(screen_of(draw_charts, charts))
+    assert len(beside) == 1 + 4 + 2
+    assert "24 hours: 5" in beside[0]
+    assert "30 days: 9" in beside[0]
+    assert all(len(line) <= 80 for line in beside)
+    monkeypatch.setenv("COLUMNS", "50")
+    below = lines_of(screen_of(draw_charts, charts))
+    assert len(below) == 2 * len(beside) + 1
+    assert all(len(line) <= 50 for line in below)
+
+
+def test_a_chart_without_bars_is_its_title() -> None:
+    assert lines_of(screen_of(draw_charts, [BarChart("30 days: none", (0, 0), "a", "b")])) == [
+        "30 days: none"
+    ]
+
+
+def test_a_remark_is_text_that_cannot_act_on_the_terminal() -> None:
+    assert lines_of(screen_of(draw_remark, "by [red] \x1b[31m")) == ["by [red] \\x1b[31m"]
 
 
 def test_streamed_rows_line_up_with_their_titles() -> None:

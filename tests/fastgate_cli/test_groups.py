@@ -84,7 +84,17 @@ def test_commands_of_a_group_are_built_when_asked_for() -> None:
     ctx = typer.Context(command)
     for name in command.list_commands(ctx):
         assert isinstance(command.get_command(ctx, name), ExampleCommand)
-    assert list(command.commands) == ["create", "list", "show", "enable", "disable", "delete"]
+    assert list(command.commands) == [
+        "create",
+        "list",
+        "show",
+        "update",
+        "rotate",
+        "enable",
+        "disable",
+        "delete",
+        "sources",
+    ]
     assert command.get_command(ctx, "nosuch") is None
 
 

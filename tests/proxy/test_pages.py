@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,8 @@ from proxy.settings import (
     Settings,
 )
 from proxy.store.database import open_database
+from proxy.store.key_changes import rotate_key
+from proxy.store.keys import create_key
 
 TOKEN = "an-admin-token"
 
@@ -66,6 +69,14 @@ def test_health_needs_no_key_and_tells_no_more_than_it_should(settings: Settings
     assert list(health) == ["status", "version", "routes", "keys", "journal_lag_ms", "uptime_s"]
     assert (health["status"], health["routes"], health["keys"]) == ("healthy", 0, 0)
     assert 0 <= health["uptime_s"] < 60
+
+
+def test_a_rotated_key_counts_once(settings: Settings, tmp_path: Path) -> None:
+    now = datetime.now(UTC)
+    with open_database(tmp_path / "fastgate.db", create=False) as database:
+        row, _ = create_key(database, key_prefix="fg_", now=now)
+        rotate_key(database, row["key_id"], key_prefix="fg_", grace=timedelta(hours=1), now=now)
+    assert json.loads(ask(settings, "/health")[1])["keys"] == 1
 
 
 def test_health_is_503_while_the_journal_cannot_be_written(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from fastgate_cli.commands.quickstart_parts import (
 from fastgate_cli.context import Invocation
 from proxy.errors import ConflictError, FastGateError, InvalidInputError
 from proxy.mock.openai import MODEL_ID
+from proxy.store.key_changes import rotate_key
 from proxy.store.keys import list_keys, set_keys_active
 from proxy.store.routes import NewRoute, add_route, list_routes
 
@@ -121,6 +123,15 @@ def test_a_key_that_no_longer_works_is_followed_by_a_new_one(invocation: Invocat
             "active",
             "disabled",
         ]
+
+
+def test_a_key_that_was_rotated_by_hand_is_followed_by_a_new_one(invocation: Invocation) -> None:
+    first = ensure_key(invocation)
+    with invocation.writing() as database:
+        [row] = list_keys(database, now=invocation.now)
+        rotate_key(database, row["key_id"], key_prefix="fg_", grace=timedelta(days=1), now=invocation.now)
+    # The old secret still works, but not for long enough to be relied on.
+    assert ensure_key(invocation) != first
 
 
 def test_a_key_file_that_cannot_be_read_says_what_to_do(invocation: Invocation, tmp_path: Path) -> None:

@@ -175,3 +175,16 @@ def test_a_terminal_shows_the_candidates_as_a_table(terminal_cli: TerminalCli) -
 
 def test_reads_without_a_database_say_so(cli: Cli) -> None:
     assert cli("routes", "explain", "GET", "/", env={"DATABASE_URL": "sqlite:///nosuch.db"}).returncode == 4
+
+
+def test_a_rotated_key_is_explained_by_its_id_and_by_each_of_its_secrets(
+    cli: Cli, create: Callable[..., dict[str, Any]]
+) -> None:
+    created = create()
+    key_id, old = created["key_id"], created["key"]
+    new = cli("keys", "rotate", key_id, "--grace", "0").stdout.strip()
+    for key in (key_id, new):
+        row = explain(cli, "POST", "/v1/chat", "--key", key)
+        assert (row["key_id"], row["matched"]) == (key_id, "rest")
+    refused = explain(cli, "POST", "/v1/chat", "--key", old)
+    assert (refused["key_id"], refused["refusal"]["status"]) == (key_id, 401)

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from fastgate_cli.columns import format_uptime
 from fastgate_cli.commands import running as running_module
-from fastgate_cli.commands.running import format_uptime
 from proxy.running import Note, RunningFile
 from tests.proxy.gateways import WAIT_SECONDS, ServedGateway, await_that, read_rest
 

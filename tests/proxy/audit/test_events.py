@@ -24,6 +24,7 @@ begins = st.builds(
     route_id=texts,
     target_url=texts,
     headers=headers,
+    is_previous=st.booleans(),
 )
 first_bytes = st.builds(FirstByte, ulid=st.text(), began_us=counts, after_us=counts)
 ends = st.builds(
@@ -54,6 +55,14 @@ def test_an_end_of_an_earlier_version_that_lacks_the_last_fields_is_read() -> No
     event = DECODER.decode(ENCODER.encode(["e", "u", 1, 2, 200]))
 
     assert event == End("u", 1, 2, 200)
+
+
+def test_a_begin_of_an_earlier_version_is_not_of_a_previous_secret() -> None:
+    earlier = ["b", "u", 1, 2, "GET", "/", "::1", None, "key_1", "team", None, None, None]
+
+    event = DECODER.decode(ENCODER.encode(earlier))
+
+    assert event == Begin("u", 1, 2, "GET", "/", "::1", key_id="key_1", source_path="team", is_previous=False)
 
 
 def test_fields_that_a_later_version_adds_at_the_end_are_passed_over() -> None:

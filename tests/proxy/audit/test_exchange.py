@@ -159,6 +159,17 @@ def test_a_refusal_is_a_whole_request(bench: Bench) -> None:
     assert (end.status, end.error, end.response_size, end.gateway_us) == (401, "unknown_api_key", 120, 5)
 
 
+def test_begin_tells_which_of_a_rotated_keys_secrets_was_presented(bench: Bench) -> None:
+    previous = ApiKey("key_1", "sha256:1", source_path="team", is_previous=True)
+    bench.open().begin(Forward(previous, ROUTE, b"/v1/chat", []))
+    bench.open().refuse(refuse(previous), 401, "expired_api_key", 120)
+    bench.open().begin(forward())
+    bench.open().refuse(refuse(), 401, "unknown_api_key", 120)
+
+    begins = [event for event in bench.events() if isinstance(event, Begin)]
+    assert [begin.is_previous for begin in begins] == [True, True, False, False]
+
+
 @settings(deadline=None, max_examples=30)
 @given(st.lists(st.sampled_from(["end", "error", "byte", "refuse"]), min_size=1, max_size=6))
 def test_whatever_is_called_there_is_one_end(

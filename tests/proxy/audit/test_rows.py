@@ -218,6 +218,18 @@ def test_only_requests_that_were_forwarded_count_as_uses_of_a_key() -> None:
     assert {key: (use.count, use.last_us) for key, use in batch.usage.items()} == {"key_1": (2, BEGAN_US + 2)}
 
 
+def test_whoever_presents_a_previous_secret_is_noted_let_through_or_not() -> None:
+    batch = build(
+        make_begin("a", 1, key_id="key_1", route_id="rt_1", is_previous=True),
+        make_begin("refused", 3, key_id="key_1", is_previous=True),
+        make_begin("now", 4, key_id="key_1", route_id="rt_1"),
+        make_begin("other", 2, key_id="key_2", is_previous=True),
+    )
+
+    assert batch.previous_uses == {"key_1": (BEGAN_US + 3, "::1"), "key_2": (BEGAN_US + 2, "::1")}
+    assert batch.usage["key_1"].count == 2
+
+
 @pytest.mark.parametrize(
     ("body", "size", "text"),
     [

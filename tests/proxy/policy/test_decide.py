@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -190,6 +192,20 @@ def test_client_is_told_the_same_of_unknown_disabled_expired_and_doubled_keys() 
 def test_two_different_keys_are_refused_even_if_both_are_valid_and_neither_is_named() -> None:
     decision = refused(ask(headers=[(b"api-key", b"lasting")]))
     assert (decision.reason, decision.key) == ("two_api_keys", None)
+
+
+def test_a_rotated_key_is_one_key_with_two_secrets_that_end_apart() -> None:
+    new = make_entry("good")
+    old = KeyEntry(replace(new.key, digest=digest_secret(b"old"), expires_at_us=NOW_US + 1, is_previous=True))
+    snapshot = replace(SNAPSHOT, keys={entry.key.digest: entry for entry in (new, old)})
+    for secret, is_previous in (("good", False), ("old", True)):
+        key = forwarded(ask(key=secret, snapshot=snapshot)).key
+        assert (key.key_id, key.is_previous) == ("key_good", is_previous)
+    assert snapshot.count_keys() == 1
+    ended = KeyEntry(replace(old.key, expires_at_us=NOW_US))
+    refusal = refused(ask(key="old", snapshot=replace(SNAPSHOT, keys={ended.key.digest: ended})))
+    assert (refusal.status, refusal.code, refusal.reason) == (401, "invalid_api_key", "expired_api_key")
+    assert refusal.key == ended.key
 
 
 def test_audit_knows_whose_disabled_or_expired_key_it_was() -> None:

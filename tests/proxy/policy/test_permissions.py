@@ -9,7 +9,13 @@ from hypothesis import strategies as st
 from proxy.errors import InvalidInputError
 from proxy.policy.bodies import Body, BodyUnreadError
 from proxy.policy.model import RequestHead, Route
-from proxy.policy.permissions import compile_permissions, is_body_permitted, is_permitted
+from proxy.policy.permissions import (
+    change_permissions,
+    compile_permissions,
+    find_restricted,
+    is_body_permitted,
+    is_permitted,
+)
 
 ROUTE = Route("rt_1", "chat-main", "/v1/*", "backend:8000")
 ENTRIES = ("/v1/*", "GET /health", "POST /v1/chat/*", "route:chat-*", "route:rt_2", "/exact", "*")
@@ -151,3 +157,66 @@ def test_body_that_was_announced_has_to_be_read_first() -> None:
     head = RequestHead("POST", b"/", b"", [(b"transfer-encoding", b"chunked")])
     with pytest.raises(BodyUnreadError):
         is_body_permitted(compile_permissions(["model:*"]), Body(head))
+
+
+MIXED = st.lists(st.sampled_from([*ENTRIES, "model:qwen*", "model:*", "model:a"]), unique=True, max_size=6)
+
+
+def allows(entries: list[str], method: str, path: bytes, model: str) -> bool:
+    """Tell whether a key with these entries may send a request that names a model."""
+    permissions = compile_permissions(entries)
+    head = RequestHead(method, path, b"", [(b"content-length", b"9")])
+    body = Body(head, b'{"model": "%b"}' % model.encode())
+    return is_permitted(permissions, head, ROUTE) and is_body_permitted(permissions, body)
+
+
+@settings(max_examples=200)
+@given(
+    MIXED,
+    st.data(),
+    st.sampled_from(["GET", "POST"]),
+    st.sampled_from([b"/v1/models", b"/v1/chat/x", b"/health", b"/exact", b"/other"]),
+    st.sampled_from(["qwen3", "a", "b"]),
+)
+def test_removing_permissions_never_allows_what_was_not_allowed_before(
+    entries: list[str], data: st.DataObject, method: str, path: bytes, model: str
+) -> None:
+    removed = data.draw(st.lists(st.sampled_from(entries), unique=True) if entries else st.just([]))
+    try:
+        after = change_permissions(entries, (), removed)
+    except InvalidInputError:
+        # Refused only because it would have: nothing is left of what restricts routes, or models.
+        left = [entry for entry in entries if entry not in removed]
+        assert find_restricted(left) < find_restricted(entries)
+        return
+    assert after == [entry for entry in entries if entry not in removed]
+    assert allows(entries, method, path, model) or not allows(after, method, path, model)
+
+
+@given(MIXED, MIXED)
+def test_what_is_added_comes_last_and_once(entries: list[str], added: list[str]) -> None:
+    after = change_permissions(entries, added, ())
+    assert after[: len(entries)] == entries
+    assert sorted(after) == sorted({*entries, *added})
+    assert change_permissions(after, added, ()) == after
+
+
+def test_one_may_take_the_place_of_the_last() -> None:
+    assert change_permissions(["/v1/*"], ["/v2/*"], ["/v1/*"]) == ["/v2/*"]
+
+
+@pytest.mark.parametrize(
+    ("current", "told"), [([], "it has none, and may use every route"), (["/a", "/b"], "it has /a, /b")]
+)
+def test_what_is_not_there_cannot_be_removed(current: list[str], told: str) -> None:
+    with pytest.raises(InvalidInputError, match="no permission '/v1/\\*' to remove") as caught:
+        change_permissions(current, ["/v1/*"], ["/v1/*"])
+    assert caught.value.hint == told
+
+
+@pytest.mark.parametrize(
+    ("entries", "kinds"),
+    [([], set()), (["*"], {"route"}), (["model:a"], {"model"}), (["route:x", "model:a"], {"route", "model"})],
+)
+def test_entries_restrict_routes_models_or_both(entries: list[str], kinds: set[str]) -> None:
+    assert find_restricted(entries) == kinds

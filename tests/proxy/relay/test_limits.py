@@ -175,6 +175,12 @@ def test_keys_do_not_take_from_each_other(table: LimitTable) -> None:
     assert not ask(table)
 
 
+def test_both_secrets_of_a_rotated_key_take_from_one_allowance(table: LimitTable) -> None:
+    previous = replace(KEY, digest="sha256:1", is_previous=True)
+    assert [ask(table, key) for key in (KEY, previous) * 3] == [True] * 5 + [False]
+    assert not ask(table, KEY)
+
+
 def test_a_key_has_its_own_limit_or_none(table: LimitTable) -> None:
     assert ask_until_refused(table, replace(KEY, key_id="key_2", rate_limit=3, rate_burst=0)) == 3
     assert table.admit(replace(KEY, key_id="key_3", rate_limit=0)) is None

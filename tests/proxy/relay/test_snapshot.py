@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from proxy.errors import DatabaseError
 from proxy.policy.credentials import digest_secret
 from proxy.relay.snapshot import SnapshotSource
 from proxy.store.database import Database, open_database
+from proxy.store.key_changes import rotate_key
 from proxy.store.keys import create_key, set_keys_active
 from proxy.store.models import ApiKeyRow, ProxyRouteRow
 from proxy.store.routes import NewRoute, add_route, delete_routes
@@ -73,6 +74,20 @@ def test_changes_count_within_a_second(database: Database, source: SnapshotSourc
     wait_until(lambda: source.current.routes.size == 1)
     delete_routes(database, [route["route_id"]])
     wait_until(lambda: source.current.routes.size == 0)
+
+
+def test_a_rotated_key_is_there_under_both_its_digests(database: Database, source: SnapshotSource) -> None:
+    row, secret = create_key(database, key_prefix="fg_", permissions=["/v1/*"], now=now())
+    source.start()
+    hour = timedelta(hours=1)
+    rotation = rotate_key(database, row["key_id"], key_prefix="fg_", grace=hour, now=now())
+    old, new = digest_secret(secret.encode()), digest_secret(rotation.secret.encode())
+    wait_until(lambda: new in source.current.keys)
+    entries = source.current.keys
+    assert {digest: entry.key.is_previous for digest, entry in entries.items()} == {new: False, old: True}
+    assert {entry.key.key_id for entry in entries.values()} == {row["key_id"]}
+    assert all(entry.permissions.rules for entry in entries.values())
+    assert source.current.count_keys() == 1
 
 
 def test_nothing_is_built_while_nothing_changes(database: Database, source: SnapshotSource) -> None:

@@ -3,21 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from proxy.clock import to_us
 from proxy.errors import ConflictError, InvalidInputError, NotFoundError
 from proxy.policy.credentials import checksum_matches, digest_secret
 from proxy.store.database import Database, open_database
-from proxy.store.keys import create_key, delete_keys, get_key, list_keys, load_keys, set_keys_active
+from proxy.store.key_changes import rotate_key
+from proxy.store.keys import (
+    create_key,
+    delete_keys,
+    find_expiring,
+    get_key,
+    list_keys,
+    load_keys,
+    set_keys_active,
+)
+from proxy.store.models import ApiKeyRow
 
 NOW = datetime(2026, 1, 31, tzinfo=UTC)
 COLUMNS = (
     "key_id source_path permissions created_at expires_at is_active usage_count rate_limit last_used_at "
-    "key_hint rate_burst status"
+    "key_hint rate_burst rotated_at previous_key_hint previous_expires_at previous_last_used_at "
+    "previous_last_used_ip status"
 )
 
 
@@ -125,6 +138,46 @@ def test_a_key_has_one_status_and_is_found_by_it(database: Database) -> None:
         assert found == {key_id for key_id, its in expected.items() if its == status}
 
 
+def test_a_key_is_unused_from_its_last_use_or_its_creation_on(database: Database) -> None:
+    def create_used(created_days: int, used_days: int | None = None) -> str:
+        key_id = create(database, at=NOW - timedelta(days=created_days))
+        if used_days is not None:
+            used = ApiKeyRow.update(last_used_at=NOW - timedelta(days=used_days))
+            used.where(ApiKeyRow.key_id == key_id).execute(database.peewee)
+        return key_id
+
+    dormant, forgotten = create_used(90, 31), create_used(90)
+    create_used(90, 29)
+    create_used(5)
+    create_used(5, 1)
+    with database.transaction():
+        ApiKeyRow.update(created_at=None).where(ApiKeyRow.key_id == forgotten).execute(database.peewee)
+
+    unused = list_keys(database, unused_since=NOW - timedelta(days=30), now=NOW)
+
+    assert {row["key_id"] for row in unused} == {dormant, forgotten}
+
+
+def test_keys_that_end_soon_are_those_that_work_now_the_first_to_end_first(database: Database) -> None:
+    def create_ending(hours: float, **options: Any) -> str:
+        return create(database, expires_at=NOW + timedelta(hours=hours), **options)
+
+    create(database)
+    create_ending(-1)
+    create_ending(0)
+    create_ending(169)
+    off = create_ending(5)
+    set_keys_active(database, False, key_ids=[off], now=NOW)
+    later = create_ending(168, at=NOW - timedelta(days=1))
+    sooner = create_ending(2, source="b")
+
+    within = timedelta(days=7)
+    assert [row["key_id"] for row in find_expiring(database, within, NOW)] == [sooner, later]
+    assert [
+        row["key_id"] for row in list_keys(database, source="b", expiring_until=NOW + within, now=NOW)
+    ] == [sooner]
+
+
 @pytest.mark.parametrize("key_id", ["nosuch", "", "' OR 1=1 --", "bad\udcff", "nul\0"])
 def test_an_unknown_id_is_not_found(database: Database, key_id: str) -> None:
     create(database)
@@ -170,6 +223,51 @@ def test_policy_gets_every_key_with_its_digest(database: Database) -> None:
     assert (key.key_id, key.permissions, key.rate_limit) == (key_id, ("/v1/*",), 0)
     assert key.rate_burst is None
     assert key.expires_at_us == int(expires.timestamp()) * 1_000_000
+
+
+def test_policy_gets_a_rotated_key_with_both_its_secrets(database: Database) -> None:
+    key_id = create(database, value="the-old-one", source="ci", permissions=["/v1/*"], rate_limit=7)
+    other = create(database, value="another-key")
+    rotate_key(database, key_id, key_prefix="fg_", grace=timedelta(hours=1), value="the-new-one", now=NOW)
+    new, unrelated, old = load_keys(database)
+    assert (new.digest, new.is_previous, new.expires_at_us) == (digest_secret(b"the-new-one"), False, None)
+    assert (unrelated.key_id, unrelated.is_previous) == (other, False)
+    assert old == replace(
+        new,
+        digest=digest_secret(b"the-old-one"),
+        expires_at_us=to_us(NOW + timedelta(hours=1)),
+        is_previous=True,
+    )
+
+
+@pytest.mark.parametrize(("key_ends", "grace", "old_ends"), [(1, 24, 1), (48, 24, 24), (None, 24, 24)])
+def test_a_previous_secret_never_outlives_its_key(
+    database: Database, key_ends: int | None, grace: int, old_ends: int
+) -> None:
+    expires_at = None if key_ends is None else NOW + timedelta(hours=key_ends)
+    key_id = create(database, expires_at=expires_at)
+    rotate_key(database, key_id, key_prefix="fg_", grace=timedelta(hours=grace), now=NOW)
+    assert load_keys(database)[-1].expires_at_us == to_us(NOW + timedelta(hours=old_ends))
+    set_keys_active(database, False, key_ids=[key_id], now=NOW)
+    assert [key.is_active for key in load_keys(database)] == [False, False]
+
+
+def test_a_previous_secret_whose_end_is_unknown_has_ended(database: Database) -> None:
+    key_id = create(database)
+    rotate_key(database, key_id, key_prefix="fg_", grace=timedelta(hours=1), now=NOW)
+    with database.transaction():
+        ApiKeyRow.update(previous_expires_at=None).execute(database.peewee)
+    assert [key.expires_at_us for key in load_keys(database)] == [None, 0]
+
+
+def test_a_secret_that_is_in_use_is_nobodys_previous_one(database: Database) -> None:
+    create(database, value="the-first-key")
+    create(database, value="the-second-key")
+    with database.transaction():
+        ApiKeyRow.update(previous_key_value=digest_secret(b"the-first-key")).where(
+            ApiKeyRow.key_value == digest_secret(b"the-second-key")
+        ).execute(database.peewee)
+    assert [key.is_previous for key in load_keys(database)] == [False, False]
 
 
 @pytest.mark.parametrize("burst", [0, 5, 1_000_000_000])

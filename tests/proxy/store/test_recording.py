@@ -26,6 +26,7 @@ from proxy.store.recording import (
     read_offsets,
     write_batch,
 )
+from proxy.store.state import read_revision
 from proxy.store.statements import Columns
 
 BEGAN_US = 1_769_817_600_000_000
@@ -160,6 +161,42 @@ def test_counting_uses_does_not_make_the_gateway_reload(database: Database) -> N
     write(database, batch, {})
 
     assert database.connection().execute(query).fetchone()[0] == before
+
+
+def previous_use(database: Database, key_id: str) -> tuple[str | None, str | None]:
+    query = "SELECT previous_last_used_at, previous_last_used_ip FROM api_keys WHERE key_id = ?"
+    at, ip_address = database.connection().execute(query, (key_id,)).fetchone()
+    return at, ip_address
+
+
+def note_previous_use(database: Database, at_us: int, ip_address: str) -> None:
+    batch = Batch()
+    batch.note_previous_use("key_a", at_us, ip_address)
+    batch.note_previous_use("key_a", at_us - 1, "earlier")
+    batch.note_previous_use("key_gone", at_us, ip_address)
+    write(database, batch, {})
+
+
+def test_the_last_use_of_a_previous_secret_never_goes_back(database: Database) -> None:
+    database.connection().execute("UPDATE api_keys SET rotated_at = ?", (format_us(BEGAN_US),))
+    revision = read_revision(database)
+    for at_us, ip_address in ((BEGAN_US + 5, "::1"), (BEGAN_US + 3, "::2")):
+        note_previous_use(database, at_us, ip_address)
+
+    assert previous_use(database, "key_a") == (format_us(BEGAN_US + 5), "::1")
+    assert previous_use(database, "key_b") == (None, None)
+    assert read_revision(database) == revision
+
+
+@pytest.mark.parametrize("rotated_at", [None, format_us(BEGAN_US + 1)])
+def test_a_use_from_before_the_last_rotation_was_of_another_secret(
+    database: Database, rotated_at: str | None
+) -> None:
+    database.connection().execute("UPDATE api_keys SET rotated_at = ?", (rotated_at,))
+
+    note_previous_use(database, BEGAN_US, "::1")
+
+    assert previous_use(database, "key_a") == (None, None)
 
 
 def test_what_a_writer_began_adds_up_and_its_last_number_never_goes_back(database: Database) -> None:

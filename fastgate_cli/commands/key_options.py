@@ -1,0 +1,62 @@
+"""Options that several commands about keys share, and how their values are read."""
+
+from __future__ import annotations
+
+import sys
+from datetime import datetime
+from typing import Annotated
+
+import typer
+
+from fastgate_cli.context import Invocation
+from proxy.clock import parse_moment
+from proxy.errors import InvalidInputError
+
+DEFAULT_WORD = "default"
+RATE_LIMIT_MAX = 1_000_000
+_SECRET_LENGTH_MAX = 512
+
+SourceOption = Annotated[str | None, typer.Option("--source", metavar="NAME", help="Keys of this source.")]
+EveryOption = Annotated[bool, typer.Option("--all", help="Every key there is.")]
+ValueOption = Annotated[
+    bool, typer.Option("--value-stdin", help="Read the key from stdin instead of making one up.")
+]
+
+
+def read_expiry(text: str, invocation: Invocation) -> datetime | None:
+    """Return when a key shall expire: `90d`, a time, or None for `never`."""
+    if text == "never":
+        return None
+    moment = parse_moment(text, now=invocation.now, zone=invocation.settings.app.timezone, future=True)
+    if moment <= invocation.now:
+        raise InvalidInputError(
+            f"the key would have expired already: {text!r}", hint="write it as 90d, never or 2030-12-31"
+        )
+    return moment
+
+
+def read_rate(option: str, text: str) -> int | None:
+    """Return the number of an option, or None for the word that stands for the configured default."""
+    if text == DEFAULT_WORD:
+        return None
+    if not (text.isascii() and text.isdecimal()) or int(text[:9]) > RATE_LIMIT_MAX:
+        raise InvalidInputError(
+            f"{option} {text[:40]!r} is not a number of requests",
+            hint=f"0 to {RATE_LIMIT_MAX}, or {DEFAULT_WORD}",
+        )
+    return int(text)
+
+
+def read_secret() -> str:
+    """Return the secret that stdin holds, or that a person types unseen; it is never quoted."""
+    if sys.stdin.isatty():
+        from getpass import getpass
+
+        return getpass("key: ")
+    raw = sys.stdin.buffer.read(_SECRET_LENGTH_MAX + 3)
+    try:
+        return raw.decode("ascii").removesuffix("\n").removesuffix("\r")
+    except UnicodeDecodeError:
+        raise InvalidInputError(
+            "the key on stdin is not ASCII", hint="a key is 8 to 512 printable characters, without spaces"
+        ) from None
