@@ -5,14 +5,17 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 from peewee import SQL, Case, fn
 
-from proxy.clock import parse_stored
+from proxy.clock import to_us
 from proxy.store.database import Database
-from proxy.store.models import AuditLogRow, Row, clean_text
+from proxy.store.facts import place_of
+from proxy.store.log_filter import FactView, LogFilter, build_condition
+from proxy.store.models import PLACES_PER_US, LogFact, Row
 
-_MINUTE_WIDTH = len("2026-01-31T08:00")
+_PLACES_PER_MINUTE = 60_000_000 * PLACES_PER_US
 
 
 def count_requests(database: Database, key_id: str, starts: Sequence[datetime]) -> list[Row]:
@@ -22,17 +25,18 @@ def count_requests(database: Database, key_id: str, starts: Sequence[datetime]) 
     there if it is empty. The times ascend and are whole minutes; the last bucket has no end.
     """
     buckets: list[Row] = [{"start": start, "requests": 0, "errors": 0} for start in starts]
-    # A stored time is text of one width at one offset: its beginning is its minute, whatever the database.
-    minute = fn.SUBSTR(AuditLogRow.request_time, 1, _MINUTE_WIDTH).converter(parse_stored)
-    is_error = (AuditLogRow.status_code >= 400) | AuditLogRow.error_message.is_null(False)
-    query = (
-        AuditLogRow.select(minute, fn.COUNT(SQL("*")), fn.SUM(Case(None, [(is_error, 1)], 0)))
-        .where(AuditLogRow.api_key == clean_text(key_id), AuditLogRow.request_time >= starts[0])
+    places = [place_of(to_us(start)) for start in starts]
+    view = FactView(database)
+    minute = SQL(f"place / {_PLACES_PER_MINUTE}")
+    is_error = (view.status >= 400) | view.has_error()
+    query: Any = (
+        LogFact.select(minute, fn.COUNT(SQL("*")), fn.SUM(Case(None, [(is_error, 1)], 0)))
+        .where(build_condition(LogFilter(since=starts[0], keys=[key_id]), view))
         .group_by(minute)
     )
     with database.reading():
-        for moment, requests, errors in query.tuples().iterator(database.peewee):
-            bucket = buckets[bisect_right(starts, moment) - 1]
+        for number, requests, errors in query.tuples().iterator(database.peewee):
+            bucket = buckets[bisect_right(places, number * _PLACES_PER_MINUTE) - 1]
             bucket["requests"] += requests
             bucket["errors"] += errors
     return buckets

@@ -71,9 +71,9 @@ class View(Protocol):
 class RowView:
     """Conditions over `audit_logs`."""
 
-    status = AuditLogRow.status_code
-    took_ms = AuditLogRow.response_time_ms
-    is_stream = AuditLogRow.is_stream
+    status: Any = AuditLogRow.status_code
+    took_ms: Any = AuditLogRow.response_time_ms
+    is_stream: Any = AuditLogRow.is_stream
     _columns = {  # noqa: RUF012
         "key": (AuditLogRow.api_key,),
         "source": (AuditLogRow.source_path,),
@@ -98,9 +98,9 @@ class RowView:
 class FactView:
     """Conditions over `log_facts`; the words are looked up at once."""
 
-    status = LogFact.status
-    took_ms = LogFact.took_ms
-    is_stream = LogFact.is_stream
+    status: Any = LogFact.status
+    took_ms: Any = LogFact.took_ms
+    is_stream: Any = LogFact.is_stream
 
     def __init__(self, database: Database) -> None:
         self._database = database

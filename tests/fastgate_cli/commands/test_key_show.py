@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,27 +17,34 @@ from hypothesis import strategies as st
 
 from fastgate_cli.columns import Row
 from fastgate_cli.commands.key_show import DAYS, HOURS, build_charts, find_days, find_hours
-from proxy.clock import format_stored, from_us
+from proxy.clock import from_us
+from proxy.store.database import open_database
+from tests.proxy.store.rows import insert_rows
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 TerminalCli = Callable[..., tuple[int, str]]
 Create = Callable[..., dict[str, Any]]
-Execute = Callable[..., None]
 PLAIN = {"NO_COLOR": "1"}
 NOW = datetime(2026, 1, 31, 12, 34, 56, tzinfo=UTC)
 
 
 @pytest.fixture
-def use(execute: Execute) -> Callable[..., None]:
+def use(cli: Cli) -> Callable[..., None]:
     """Write a request of a key into the audit trail: so many minutes ago, with a status."""
 
     def run(key_id: str, minutes_ago: int, status: int = 200) -> None:
-        at = format_stored(datetime.now(UTC) - timedelta(minutes=minutes_ago))
-        sql = (
-            "INSERT INTO audit_logs (id, request_id, api_key, method, path, request_time, status_code)"
-            " VALUES (hex(randomblob(8)), 'r', ?, 'GET', '/', ?, ?)"
-        )
-        execute(sql, key_id, at, status)
+        name = os.urandom(8).hex()
+        row = {
+            "id": name,
+            "request_id": name,
+            "api_key": key_id,
+            "method": "GET",
+            "path": "/",
+            "request_time": datetime.now(UTC) - timedelta(minutes=minutes_ago),
+            "status_code": status,
+        }
+        with open_database(Path(cli("db", "path").stdout.strip()), create=False) as database:
+            insert_rows(database, [row])
 
     return run
 

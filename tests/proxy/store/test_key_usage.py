@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from proxy.store.database import Database, open_database
 from proxy.store.key_usage import count_requests
-from proxy.store.models import AuditLogRow
+from tests.proxy.store.rows import insert_rows
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -26,10 +26,15 @@ def database(tmp_path: Path) -> Iterator[Database]:
 
 
 def add(database: Database, name: str, at: datetime, key_id: str = "key_1", **columns: Any) -> None:
-    query = AuditLogRow.insert(
-        id=name, request_id=name, api_key=key_id, method="GET", path="/", request_time=at, **columns
-    )
-    query.execute(database.peewee)
+    row = {
+        "id": name,
+        "request_id": name,
+        "api_key": key_id,
+        "method": "GET",
+        "path": "/",
+        "request_time": at,
+    }
+    insert_rows(database, [{**row, **columns}])
 
 
 def test_every_bucket_is_there_with_its_requests_and_errors(database: Database) -> None:
