@@ -24,6 +24,7 @@ from tests.proxy.store.rows import insert_rows
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 TerminalCli = Callable[..., tuple[int, str]]
 Create = Callable[..., dict[str, Any]]
+Execute = Callable[..., None]
 PLAIN = {"NO_COLOR": "1"}
 NOW = datetime(2026, 1, 31, 12, 34, 56, tzinfo=UTC)
 

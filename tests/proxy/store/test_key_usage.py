@@ -26,14 +26,8 @@ def database(tmp_path: Path) -> Iterator[Database]:
 
 
 def add(database: Database, name: str, at: datetime, key_id: str = "key_1", **columns: Any) -> None:
-    row = {
-        "id": name,
-        "request_id": name,
-        "api_key": key_id,
-        "method": "GET",
-        "path": "/",
-        "request_time": at,
-    }
+    names = {"id": name, "request_id": name, "api_key": key_id}
+    row = {**names, "method": "GET", "path": "/", "request_time": at}
     insert_rows(database, [{**row, **columns}])
 
 
