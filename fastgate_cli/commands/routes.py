@@ -13,6 +13,7 @@ from fastgate_cli.commands.route_changes import (
 from fastgate_cli.commands.route_creation import COLUMNS, add_route, describe_target, mask_route
 from fastgate_cli.commands.route_explain import explain_request
 from fastgate_cli.commands.route_lint import lint_routes
+from fastgate_cli.commands.route_trial import try_route
 from fastgate_cli.context import invocation_of
 from fastgate_cli.options import (
     DryRunOption,
@@ -42,6 +43,7 @@ app.command("enable")(enable_routes)
 app.command("disable")(disable_routes)
 app.command("toggle")(toggle_routes)
 app.command("explain")(explain_request)
+app.command("test")(try_route)
 app.command("lint")(lint_routes)
 _EMPTY = "no routes; fastgate routes add --match '/v1/*' --to http://127.0.0.1:8000"
 

@@ -38,6 +38,11 @@ def redact_query(query: bytes) -> bytes:
     return _SECRET_PARAMETER.sub(rb"\1" + MASK, query)
 
 
+def names_secret(name: str) -> bool:
+    """Tell whether a parameter or a field is named like a credential."""
+    return _SECRET_NAME.search(name.encode()) is not None
+
+
 def _mask_encoded(parameter: bytes) -> bytes:
     """Return a parameter, masked if its name is a credential's once it has been decoded."""
     name, equals, value = parameter.partition(b"=")
