@@ -26,15 +26,16 @@ def lint_routes(
     as_json: JsonOption = False,
     fields: FieldsOption = None,
 ) -> None:
-    """Find routes that no request reaches, and routes that are insecure. Ends with 1 if there are any.
+    """Find routes that no request reaches, that are insecure or lack what they refer to; 1 if any.
 
-    Routes that are switched off are not looked at, unless they cannot be used at all.
+    Routes that are switched off are not looked at, unless they cannot be used at all. Variables are those of
+    this shell: the gateway may have others.
 
     Examples:
       fastgate routes lint
       fastgate routes lint --json
     """
-    from fastgate_cli.commands.route_findings import Finding, find_faults
+    from fastgate_cli.commands.route_findings import Finding, find_faults, find_missing
 
     invocation = invocation_of(ctx)
     printing = invocation.read_output(output, as_json=as_json, fields=fields, columns=COLUMNS)
@@ -44,6 +45,7 @@ def lint_routes(
         table = read_table(database)
     findings = [Finding(route_id, "error", "unusable", problem) for route_id, problem in table.problems]
     findings += find_faults(table.compiled, own_paths)
+    findings += find_missing(table.compiled, invocation.environ, invocation.reference_folder)
     print_rows([asdict(finding) for finding in findings], COLUMNS, printing, empty="no faults found")
     if findings:
         raise typer.Exit(1)

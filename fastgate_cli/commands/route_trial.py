@@ -103,7 +103,7 @@ def read_rehearsal(invocation: Invocation, ref: str, path: str | None) -> tuple[
         row, rows = get_route(database, ref), list_routes(database)
     paths = choose_paths(row, path)
     example_of = "" if path is not None or paths == [row["match_path"]] else row["match_path"]
-    folder = settings.source.parent if settings.source else invocation.folder
+    folder = invocation.reference_folder
     return Rehearsal(row, rows, settings, invocation.environ, folder, example_of), paths
 
 

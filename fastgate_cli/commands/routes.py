@@ -13,6 +13,7 @@ from fastgate_cli.commands.route_changes import (
 from fastgate_cli.commands.route_creation import COLUMNS, add_route, describe_target, mask_route
 from fastgate_cli.commands.route_explain import explain_request
 from fastgate_cli.commands.route_lint import lint_routes
+from fastgate_cli.commands.route_move import move_route
 from fastgate_cli.commands.route_trial import try_route
 from fastgate_cli.context import invocation_of
 from fastgate_cli.options import (
@@ -42,6 +43,7 @@ app.command("update")(update_routes)
 app.command("enable")(enable_routes)
 app.command("disable")(disable_routes)
 app.command("toggle")(toggle_routes)
+app.command("move")(move_route)
 app.command("explain")(explain_request)
 app.command("test")(try_route)
 app.command("lint")(lint_routes)
@@ -55,19 +57,20 @@ def list_routes(
     as_json: JsonOption = False,
     fields: FieldsOption = None,
 ) -> None:
-    """List the routes, in the order of their priority.
+    """List the routes, in the order in which they are tried: priority, specificity, age.
 
     Examples:
       fastgate routes list
       fastgate routes list -o wide
       fastgate routes list --json
     """
+    from proxy.store.route_order import order_rows
     from proxy.store.routes import list_routes
 
     invocation = invocation_of(ctx)
     options = invocation.read_output(output, as_json=as_json, fields=fields, columns=COLUMNS)
     with invocation.reading() as database:
-        print_rows(map(mask_route, list_routes(database)), COLUMNS, options, empty=_EMPTY)
+        print_rows(map(mask_route, order_rows(list_routes(database))), COLUMNS, options, empty=_EMPTY)
 
 
 @app.command("show")

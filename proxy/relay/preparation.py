@@ -6,7 +6,6 @@ so that it can be tried before it is.
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -25,7 +24,7 @@ from proxy.policy.routing import RouteTable, build_route_table, compile_route
 from proxy.relay.bounds import build_bounds
 from proxy.relay.disclosure import Disclosure, find_secrets
 from proxy.relay.references import find_dangling, resolve_headers
-from proxy.relay.transports import build_context
+from proxy.relay.transports import find_authority_fault
 from proxy.settings import Settings
 from proxy.store.models import Row
 from proxy.store.routes import build_route, find_problem
@@ -177,21 +176,6 @@ def check_route(row: Row, environ: Mapping[str, str], folder: Path) -> tuple[Rou
         hint = f"'fastgate routes enable {route.route_id}' switches it on"
         return ready, Stage("config", False, "it is switched off; it is tried as if it were on", hint)
     return ready, Stage("config", True, _describe_config(route))
-
-
-def find_authority_fault(route: Route) -> str:
-    """Return why a route's file of authorities cannot be used; empty if it can be, or there is none."""
-    if not route.tls_ca:
-        return ""
-    try:
-        build_context(ca_file=route.tls_ca)
-    except (ssl.SSLError, ValueError):  # ValueError: a path that holds NUL
-        reason = "it is no PEM file"
-    except OSError as error:
-        reason = error.strerror or "no reason given"
-    else:
-        return ""
-    return f"its certificate authorities cannot be read: {route.tls_ca}: {reason}"
 
 
 def describe_route(row: Row) -> str:
