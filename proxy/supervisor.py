@@ -24,6 +24,7 @@ from proxy import __version__
 from proxy.applog import configure_logging
 from proxy.audit.process import RecorderProcess
 from proxy.errors import ConflictError, FastGateError
+from proxy.exposure import warn_of_exposure
 from proxy.readiness import Readiness
 from proxy.relay.cells import clear_cells
 from proxy.relay.counters import metrics_directory
@@ -66,6 +67,7 @@ def supervise(settings: Settings, listener: socket.socket, outside: Outside) -> 
         RecorderProcess(settings) if settings.audit.enabled else nullcontext(),
         asyncio.Runner() as runner,
     ):
+        warn_of_exposure(settings)
         clear_cells(metrics_directory(settings))
         runner.run(Supervisor(settings, listener, outside, running).run())
 

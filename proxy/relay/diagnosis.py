@@ -48,10 +48,10 @@ _BROKE_OFF = (
 )
 
 
-def diagnose(error: BaseException, route_id: str) -> Diagnosis:
-    """Return what an error of a connection, or of the exchange over it, means for a route."""
+def diagnose(error: BaseException, route: str) -> Diagnosis:
+    """Return what an error of a connection, or of the exchange over it, means; `route` is its name or id."""
     what, remedy = _find(error)
-    return what, remedy.replace("{update}", f"fastgate routes update {route_id}")
+    return what, remedy.replace("{update}", f"fastgate routes update {route}")
 
 
 def _find(error: BaseException) -> Diagnosis:
@@ -71,7 +71,7 @@ def _find(error: BaseException) -> Diagnosis:
         return _LATE
     if isinstance(error, FastGateError) and error.hint:
         return error.message, error.hint
-    if any(isinstance(cause, httpx.ConnectError | UnicodeError) for cause in chain):
+    if any(isinstance(cause, httpx.ConnectError | ValueError) for cause in chain):
         return _UNREACHABLE
     if isinstance(error, TimeoutError):
         return _NOT_ACCEPTED

@@ -8,6 +8,7 @@ have it, and what is shown of the answer holds no secret that was sent.
 from __future__ import annotations
 
 import asyncio
+import shlex
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -223,10 +224,10 @@ class _Sending:
         cause = error.__cause__
         is_unsent = isinstance(cause, httpx.TransportError) and classify_error(cause) is Failure.UNSENT
         if not self._has("connect") and (is_unsent or not self._trace.is_made):
-            what, hint = diagnose(error, forward.compiled.route.route_id)
+            what, hint = diagnose(error, shlex.quote(forward.compiled.route.route_name))
             return self._note(Stage("connect", False, f"{self._name_backends(forward)}: {what}", hint))
         self._note_reached(forward)
-        what, hint = diagnose(error, forward.compiled.route.route_id)
+        what, hint = diagnose(error, shlex.quote(forward.compiled.route.route_name))
         if self._trial.status_code is None:
             return self._note(Stage("response", False, f"no answer: {what}", hint))
         size = len(self._reading.data)
