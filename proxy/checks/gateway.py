@@ -96,7 +96,7 @@ def check_gateway(gateway: Gateway) -> Iterator[Check]:
     faults = list(_find_faults(note, health))
     yield from faults
     if not faults:
-        yield passed(_NAME, f"{note.address}, {note.workers} workers, version {note.version}, healthy")
+        yield passed(_NAME, f"{note.address}, workers: {note.workers}, version {note.version}, healthy")
 
 
 def _find_faults(note: Note, health: dict[str, Any]) -> Iterator[Check]:
