@@ -13,7 +13,8 @@ from fastgate_cli.options import FieldsOption, JsonOption, OutputOption
 from fastgate_cli.output import print_rows
 
 COLUMNS = (
-    Column("route_id", "route"),
+    Column("route_id", "id", shown="wide"),
+    Column("route_name", "route"),
     Column("level", style=lambda level: "red" if level == "error" else "yellow"),
     Column("rule"),
     Column("message", elastic=True, wraps=True),
@@ -46,6 +47,8 @@ def lint_routes(
     findings = [Finding(route_id, "error", "unusable", problem) for route_id, problem in table.problems]
     findings += find_faults(table.compiled, own_paths)
     findings += find_missing(table.compiled, invocation.environ, invocation.reference_folder)
-    print_rows([asdict(finding) for finding in findings], COLUMNS, printing, empty="no faults found")
+    names = {compiled.route.route_id: compiled.route.route_name for compiled in table.compiled}
+    rows = [{**asdict(one), "route_name": names.get(one.route_id, one.route_id)} for one in findings]
+    print_rows(rows, COLUMNS, printing, empty="no faults found")
     if findings:
         raise typer.Exit(1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from fastgate_cli.columns import Column, Row
 from fastgate_cli.commands.route_changes import (
     disable_routes,
     enable_routes,
@@ -93,7 +94,16 @@ def show_routes(
     options = invocation.read_output(output, as_json=as_json, fields=fields, columns=COLUMNS)
     with invocation.reading() as database:
         rows = [mask_route(get_route(database, ref)) for ref in refs]
-    print_each(rows, COLUMNS, options, single=len(refs) == 1)
+    is_sheet = options.is_drawn and not options.fields and len(rows) == 1
+    print_each(rows, choose_fields(rows[0]) if is_sheet else COLUMNS, options, single=len(refs) == 1)
+
+
+def choose_fields(row: Row) -> list[Column]:
+    """Return the fields of a route that hold something, and one that names the others, to fit a screen."""
+    used = [column for column in COLUMNS if column.shown != "display"]
+    empty = [column.name for column in used if column.value_of(row) in (None, "", [], {})]
+    columns = [column for column in used if column.name not in empty]
+    return [*columns, Column("not set", shown="data", value=lambda _: ", ".join(empty))]
 
 
 @app.command("delete")
