@@ -170,3 +170,10 @@ def test_the_path_is_the_given_one_or_an_example() -> None:
     assert choose_paths(row, "/user/9?x") == ["/user/9?x"]
     assert choose_paths(row, None) == ["/user/1"]
     assert choose_paths({"match_path": "no-slash"}, None) == ["/"]
+
+
+def test_a_person_who_has_waited_enough_can_end_it(terminal_cli: TerminalCli, backend: FaultBackend) -> None:
+    backend.play("/v1/models", answer(b""))
+    code, screen = terminal_cli("routes", "test", "one", env={"TOKEN": "t"}, interrupted_at="no body")
+    assert code == 130
+    assert "Traceback" not in screen
