@@ -112,7 +112,7 @@ class Rehearsal:
         """Return the table that the gateway would have, with the route as it is to be tried."""
         strip = self.settings.proxy.strip_headers
         others = [other for row in self.rows if (other := _build_usable(row)) is not None]
-        usable = [other for other in others if other.is_active and other.route_id != route.route_id]
+        usable = [other for other in others if other.route_id != route.route_id]
         return build_route_table([*usable, route], strip_headers=strip)
 
     def _explain(self, head: RequestHead, body: bytes, table: RouteTable) -> Explanation:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import socket
 import ssl
 from collections.abc import Iterator, Sequence
@@ -27,6 +28,7 @@ from tests.hardening.answers import answer, chunk, chunked_head, cut, head, plai
 from tests.hardening.faults import Call, FaultBackend
 from tests.proxy.relay.conftest import MakeGate
 
+READ_PIECE_BYTES_MAX = 64 * 1024
 SECRET = "sk-very-secret-value-9876"
 
 
@@ -144,6 +146,7 @@ def test_what_is_sent_is_byte_for_byte_what_the_gateway_sends(
     monkeypatch.setenv("FASTGATE_TEST_TOKEN", SECRET)
     route = replace(route, target_host=host_of(backend))
     given = [("content-type", "application/json"), ("x-gone", "1"), ("x-kept", "2")]
+    given.append(("x-source-path", "stripped by the configuration"))
     gate = make_gate(routes=[route])
     client = gate.send(
         path, method=method, body=body or None, headers=[f"{name}: {value}" for name, value in given]
@@ -260,9 +263,11 @@ def test_plain_http_where_tls_is_expected_fails_at_connect(backend: FaultBackend
     assert name == "connect"
 
 
-@pytest.mark.parametrize(("timeout", "seconds"), [(1, 20), (20, 0.3)])
+@pytest.mark.parametrize(
+    ("timeout", "seconds", "words"), [(1, 20, "it was silent"), (20, 0.3, "within 0.3 s")]
+)
 def test_a_backend_that_says_nothing_fails_at_the_response(
-    backend: FaultBackend, tmp_path: Path, timeout: int, seconds: float
+    backend: FaultBackend, tmp_path: Path, timeout: int, seconds: float, words: str
 ) -> None:
     backend.play("/v1/x", answer(b""))
     name, detail, _ = failed_at(
@@ -270,6 +275,7 @@ def test_a_backend_that_says_nothing_fails_at_the_response(
     )
     assert name == "response"
     assert detail.startswith("no answer")
+    assert words in detail
 
 
 def test_the_time_for_the_whole_holds_here_too(backend: FaultBackend, tmp_path: Path) -> None:
@@ -320,7 +326,9 @@ def test_of_a_stream_without_end_the_beginning_is_read(backend: FaultBackend, tm
     stream_without_end(backend, b"data: {}\n\n" * 1000)
     trial = run(rehearse(tmp_path, NewRoute("/v1/*", host_of(backend))))
     assert trial.success, trial
-    assert trial.stages[-1].detail.endswith("the rest was not read")
+    read = re.fullmatch(r".*, (\d+) bytes in .* ms; the rest was not read", trial.stages[-1].detail)
+    assert read is not None
+    assert 0 <= int(read[1]) - trial_module.READ_BYTES_MAX < READ_PIECE_BYTES_MAX
     assert trial.preview.startswith("data: {}\n\n")
 
 
