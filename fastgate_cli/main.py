@@ -40,7 +40,7 @@ class FastGateGroup(LazyGroup):
         "routes": CommandPlace(f"{_HOME}.routes:app", "Routes: which requests go to which backend."),
         "logs": CommandPlace(f"{_HOME}.logs:app", "The audit trail: every request, past and present."),
         "doctor": CommandPlace(f"{_HOME}.doctor:doctor", "Look at everything, and say what mends it."),
-        "db": CommandPlace(f"{_HOME}.db:app", "The database: its state and its migrations."),
+        "db": CommandPlace(f"{_HOME}.db:app", "The database: migrations, checks, backups, import."),
         "mock": CommandPlace(f"{_HOME}.mock:mock", "Run a demo backend that speaks OpenAI and Anthropic."),
     }
 

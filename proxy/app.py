@@ -16,8 +16,8 @@ from typing import cast
 
 from quart import Quart
 
-from proxy.audit.exchange import AuditTrail, build_audit_policy
 from proxy.audit.journal import JournalWriter
+from proxy.audit.trail import AuditTrail, build_audit_policy
 from proxy.clock import now_us
 from proxy.errors import FastGateError
 from proxy.ids import new_ulid
@@ -33,7 +33,7 @@ from proxy.relay.limits import LimitTable
 from proxy.relay.snapshot import SnapshotSource
 from proxy.relay.system import SystemPages
 from proxy.relay.upstream import build_upstream
-from proxy.settings import RateLimitingSettings, Settings, database_path
+from proxy.settings import AuditSettings, RateLimitingSettings, Settings, database_path
 from proxy.store.database import open_database
 
 PUBLISH_SECONDS = 1.0  # the age that another worker's gauges may have
@@ -52,9 +52,12 @@ class Worker:
             strip_headers=settings.proxy.strip_headers,
             environ=os.environ,
             folder=settings.source.parent if settings.source else Path.cwd(),
+            key_prefix=settings.security.key_prefix,
         )
-        self.journal = JournalWriter(settings.audit.directory, writer_id) if settings.audit.enabled else None
-        self.trail = AuditTrail(self.journal, build_audit_policy(settings.audit))
+        self.journal = _open_journal(settings.audit, writer_id) if settings.audit.enabled else None
+        self.trail = AuditTrail(
+            self.journal, build_audit_policy(settings.audit), find_mask=lambda: self.snapshots.mask
+        )
         self.upstream = build_upstream(settings.proxy)
         self.limits = _build_limits(settings.rate_limiting) if settings.rate_limiting.enabled else None
         self.publishing: asyncio.Task[None] | None = None
@@ -66,6 +69,7 @@ class Worker:
     async def keep_publishing(self) -> None:
         """Publish until cancelled."""
         while True:
+            self.trail.retry()
             self.publish()
             await asyncio.sleep(PUBLISH_SECONDS)
 
@@ -78,12 +82,19 @@ class Worker:
         if self.limits is not None:
             self.limits.close()
         if self.journal is not None:
+            self.trail.retry()
             self.journal.close()
         self.counters.close()
 
 
 # Called when a worker has opened what it owns, or with the error for which it could not.
 OnOpen = Callable[[FastGateError | None], object]
+
+
+def _open_journal(settings: AuditSettings, writer_id: str) -> JournalWriter:
+    return JournalWriter(
+        settings.directory, writer_id, total_bytes_max=settings.journal_max_size, sync=settings.fsync
+    )
 
 
 def _build_limits(settings: RateLimitingSettings) -> LimitTable:

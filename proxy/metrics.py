@@ -23,7 +23,7 @@ from prometheus_client.registry import Collector
 
 from proxy import __version__
 from proxy.audit.claim import journal_lag_ms
-from proxy.audit.journal import stat_segments
+from proxy.audit.segments import stat_segments
 from proxy.relay.counters import DURATION_BOUNDS_US, GATEWAY_BOUNDS_US, Histogram, Totals
 
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"

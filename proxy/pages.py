@@ -12,7 +12,7 @@ from quart.typing import ResponseReturnValue
 
 from proxy import __version__
 from proxy.audit.claim import journal_lag_ms
-from proxy.audit.exchange import AuditTrail
+from proxy.audit.trail import AuditTrail
 from proxy.metrics import METRICS_TYPE, build_metrics
 from proxy.relay.counters import Counters
 from proxy.relay.replies import build_error

@@ -14,7 +14,8 @@ from typing import Self
 
 import msgspec
 
-from proxy.audit.journal import make_journal_directory, translate_error
+from proxy.audit.journal import translate_error
+from proxy.audit.segments import make_journal_directory
 from proxy.errors import ConflictError, NotRunningError
 
 NAME = "running"

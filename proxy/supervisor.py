@@ -1,4 +1,4 @@
-"""The supervisor of `fastgate serve`: owns the listening socket, the journal's recorder and the workers.
+"""The supervisor of `fastgate serve`: owns the listening socket, the log, the recorder and the workers.
 
 It serves nothing itself and loads nothing that serves. A worker that dies is started again; SIGTERM and
 SIGINT drain all of them, and a second one cuts what is left; SIGHUP reads the configuration anew and
@@ -21,7 +21,8 @@ from dataclasses import dataclass, replace
 import msgspec
 
 from proxy import __version__
-from proxy.applog import configure_logging
+from proxy.applog.file import check_log_file
+from proxy.applog.sink import LogSink
 from proxy.audit.process import RecorderProcess
 from proxy.errors import ConflictError, FastGateError
 from proxy.exposure import warn_of_exposure
@@ -37,7 +38,7 @@ RESTART_SECONDS = (0.1, 1.0, 5.0)
 STEADY_SECONDS = 60.0
 # Reloads in quick succession leave workers behind that still drain.
 DRAINING_MAX = 64
-# What belongs to the supervisor or to the recorder stays as it was when they were started.
+# What belongs to the supervisor stays as it was when it was started.
 _FIXED = ("app.host", "app.port", "database.url", "audit.enabled", "audit.directory")
 _log = logging.getLogger(__name__)
 
@@ -64,12 +65,13 @@ def supervise(settings: Settings, listener: socket.socket, outside: Outside) -> 
     """
     with (
         RunningFile(settings.audit.directory) as running,
-        RecorderProcess(settings) if settings.audit.enabled else nullcontext(),
+        LogSink(settings, "supervisor") as sink,
+        RecorderProcess(settings, sink) if settings.audit.enabled else nullcontext() as recorder,
         asyncio.Runner() as runner,
     ):
         warn_of_exposure(settings)
         clear_cells(metrics_directory(settings))
-        runner.run(Supervisor(settings, listener, outside, running).run())
+        runner.run(Supervisor(settings, listener, outside, running, sink, recorder).run())
 
 
 @dataclass(slots=True, eq=False)
@@ -85,12 +87,20 @@ class Supervisor:
     """Runs the workers of one gateway, from their start to the end of the last."""
 
     def __init__(
-        self, settings: Settings, listener: socket.socket, outside: Outside, running: RunningFile
+        self,
+        settings: Settings,
+        listener: socket.socket,
+        outside: Outside,
+        running: RunningFile,
+        sink: LogSink,
+        recorder: RecorderProcess | None,
     ) -> None:
         self._settings = settings
         self._listener = listener
         self._outside = outside
         self._running = running
+        self._sink = sink
+        self._recorder = recorder
         self._note = Note(os.getpid(), outside.address, 0, [], __version__, time.time())
         self._has_terminal = sys.stderr.isatty()
         self._slots: dict[int, _Slot] = {}
@@ -152,7 +162,7 @@ class Supervisor:
 
     async def _begin(self, number: int, settings: Settings) -> WorkerProcess:
         """Start a worker and return it once it serves."""
-        process = await WorkerProcess.spawn(settings, self._listener, number)
+        process = await WorkerProcess.spawn(settings, self._listener, number, self._sink)
         self._live.add(process)
         try:
             await process.ready()
@@ -225,13 +235,16 @@ class Supervisor:
             raise ConflictError(
                 f"{len(self._draining)} earlier workers still drain", hint="wait until they have ended"
             )
+        if (file := settings.logging.file) is not None and file != self._settings.logging.file:
+            check_log_file(file)
         for number in range(1, settings.app.workers + 1):
             self._adopt(number, await self._begin(number, settings), settings)
         for number in [number for number in self._slots if number > settings.app.workers]:
             self._drain(self._slots.pop(number).process)
         self._settings = settings
-        log = settings.logging
-        configure_logging(log.level, log.format, settings.app.timezone, process="supervisor")
+        self._sink.configure(settings)
+        if self._recorder is not None:
+            self._recorder.reload(settings)
 
     def _keep_fixed(self, settings: Settings) -> Settings:
         for name in _FIXED:

@@ -16,7 +16,8 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext, suppress
 
 from proxy.app import OnOpen, Worker, create_app
-from proxy.applog import configure_logging
+from proxy.applog.handover import configure_logging
+from proxy.applog.sink import LogSink
 from proxy.audit.process import RecorderProcess
 from proxy.errors import FastGateError
 from proxy.relay.cells import clear_cells
@@ -29,14 +30,19 @@ _log = logging.getLogger(__name__)
 
 
 def run_gateway(
-    settings: Settings, listener: socket.socket, *, on_ready: OnReady, beside: Sequence[Site] = ()
+    settings: Settings,
+    listener: socket.socket,
+    sink: LogSink,
+    *,
+    on_ready: OnReady,
+    beside: Sequence[Site] = (),
 ) -> None:
     """Serve a configuration with one worker, and other sites `beside` it, all in this process.
 
     It ends as `run_sites` does; the database has to exist. Raises `ConflictError` if another gateway runs
     on the same journal.
     """
-    with RecorderProcess(settings) if settings.audit.enabled else nullcontext():
+    with RecorderProcess(settings, sink) if settings.audit.enabled else nullcontext():
         clear_cells(metrics_directory(settings))
         site = build_site(settings, listener)
         run_sites([*beside, site], settings.proxy.shutdown_grace, on_ready=on_ready)
@@ -107,8 +113,7 @@ def main() -> None:
         orders = receive_orders(wire)
     except EOFError:
         return
-    log, zone = orders.settings.logging, orders.settings.app.timezone
-    configure_logging(log.level, log.format, zone, process=f"worker-{orders.number}")
+    configure_logging(orders.settings.logging.level)
     sys.exit(run_worker(orders, wire))
 
 

@@ -9,7 +9,6 @@ gone, the worker drains and ends too.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import logging
 import os
@@ -17,10 +16,12 @@ import pickle
 import signal
 import socket
 import struct
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from typing import Self
 
 from proxy import errors
+from proxy.applog.sink import LogSink
 from proxy.errors import ConfigurationError, FastGateError, InvalidInputError
 from proxy.interpreter import build_command, build_environ
 from proxy.settings import Settings
@@ -98,17 +99,23 @@ class WorkerProcess:
         self._reader, self._writer = wire
 
     @classmethod
-    async def spawn(cls, settings: Settings, listener: socket.socket, number: int) -> Self:
-        """Start a worker; raises `FastGateError` if this machine can run no more processes."""
+    async def spawn(
+        cls, settings: Settings, listener: socket.socket, number: int, sink: LogSink | None = None
+    ) -> Self:
+        """Start a worker; raises `FastGateError` if this machine can run no more processes.
+
+        Without a sink its log goes to this process's standard error, as it would be handed over.
+        """
         orders = Orders(settings, number, listener.fileno())
         ours, theirs = socket.socketpair()
         try:
-            with theirs:
+            with theirs, sink.open_pipe(f"worker-{number}") if sink else nullcontext() as pipe:
                 process = await asyncio.create_subprocess_exec(
                     *build_command(MODULE),
                     env=build_environ(os.environ),
                     stdin=theirs.fileno(),
                     stdout=asyncio.subprocess.DEVNULL,
+                    stderr=pipe,
                     pass_fds=[orders.listener_fd],
                     start_new_session=True,  # Ctrl-C in a terminal is for the supervisor
                 )
@@ -141,7 +148,7 @@ class WorkerProcess:
         if not line:
             raise FastGateError(
                 f"worker {self.number} ended with {await self.wait()} before it was ready",
-                hint="what it wrote above says why",
+                hint="the log may say why",
             )
         read_report(line)
 
@@ -181,5 +188,5 @@ class WorkerProcess:
                 wait.cancel()
 
     def _send(self, number: signal.Signals) -> None:
-        with contextlib.suppress(ProcessLookupError):
+        with suppress(ProcessLookupError):
             self._process.send_signal(number)

@@ -1,10 +1,14 @@
-"""`fastgate db`: where the database is, which migrations it has, and bringing it up to date."""
+"""`fastgate db`: where the database is, its migrations, and what else is done to it as a whole."""
 
 from __future__ import annotations
 
 import typer
 
-from fastgate_cli.columns import Column, format_minute
+from fastgate_cli.columns import Column
+from fastgate_cli.commands.db_backup import back_up_database
+from fastgate_cli.commands.db_check import check_database
+from fastgate_cli.commands.db_downgrade import COLUMNS, downgrade_database
+from fastgate_cli.commands.db_import import import_database
 from fastgate_cli.context import invocation_of
 from fastgate_cli.failures import FAILED
 from fastgate_cli.options import DryRunOption, FieldsOption, JsonOption, OutputOption, note_dry_run
@@ -12,17 +16,19 @@ from fastgate_cli.output import print_note, print_object, print_rows
 
 app = typer.Typer(
     help="""
-    The database: where it is, and its migrations.
+    The database: where it is, its migrations, checks, backups, and taking over the predecessor's.
 
     Examples:
       fastgate db status
       fastgate db upgrade
+      fastgate db check
+      fastgate db backup /var/backups/fastgate.db
+      fastgate db import /opt/m-fastgate/fastgate.db --dry-run
       sqlite3 -readonly "$(fastgate db path)"
     """
 )
 
 _PATH_COLUMNS = (Column("path"),)
-COLUMNS = (Column("name", "migration"), Column("applied", text=format_minute))
 
 
 @app.command("status")
@@ -83,6 +89,12 @@ def upgrade_database(
             rows = [row for row in migration_status(database) if row["name"] in names]
     print_rows(rows, COLUMNS, options, empty="already up to date")
     note_dry_run(dry_run)
+
+
+app.command("downgrade")(downgrade_database)
+app.command("check")(check_database)
+app.command("backup")(back_up_database)
+app.command("import")(import_database)
 
 
 @app.command("path")

@@ -13,7 +13,7 @@ from proxy.clock import parse_moment
 from proxy.errors import InvalidInputError
 
 if TYPE_CHECKING:
-    from proxy.store.logs import LogFilter
+    from proxy.store.log_filter import LogFilter
 
 SinceOption = Annotated[
     str | None, typer.Option("--since", metavar="WHEN", help="Not before: 15m, 7d, today, or a time.")
@@ -71,7 +71,7 @@ def build_filter(
     grep: str | None,
 ) -> LogFilter:
     """Return the filter that the options mean. Raises `InvalidInputError` for times that are none."""
-    from proxy.store.logs import LogFilter
+    from proxy.store.log_filter import LogFilter
 
     zone, now = invocation.settings.app.timezone, invocation.now
     moments = [text and parse_moment(text, now=now, zone=zone) for text in (since, until)]

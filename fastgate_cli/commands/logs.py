@@ -33,7 +33,7 @@ from fastgate_cli.options import FieldsOption, JsonOption, OutputOption
 from fastgate_cli.output import print_each, print_rows, print_stream
 
 if TYPE_CHECKING:
-    from proxy.store.logs import LogFollower
+    from proxy.store.log_follower import LogFollower
 
 POLL_SECONDS = 0.2
 LIST_ROWS = 50
@@ -84,7 +84,8 @@ def list_requests(
       fastgate logs list --since 1h --status 4xx --status 500-599
       fastgate logs list --key key_01jd2m5n8r9xq4t7w0z3v6b1ca -n 0 -o csv
     """
-    from proxy.store.logs import LogFilter, list_logs
+    from proxy.store.log_filter import LogFilter
+    from proxy.store.logs import list_logs
 
     invocation = invocation_of(ctx)
     options = invocation.read_output(output, as_json=as_json, fields=fields, columns=COLUMNS)
@@ -167,7 +168,7 @@ def tail_requests(
       fastgate logs tail --errors --source ci
       fastgate logs tail --json | jq .path
     """
-    from proxy.store.logs import LogFollower
+    from proxy.store.log_follower import LogFollower
 
     invocation = invocation_of(ctx)
     options = invocation.read_output(output, as_json=as_json, fields=fields, columns=COLUMNS)

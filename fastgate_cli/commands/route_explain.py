@@ -156,7 +156,7 @@ def _build_row(explained: Any, body: bytes, invocation: Invocation) -> dict[str,
 
 
 def _mask_headers(decision: Any, invocation: Invocation) -> list[list[str]]:
-    from proxy.audit.exchange import build_audit_policy
+    from proxy.audit.trail import build_audit_policy
 
     own = {name.lower().encode() for name, _ in decision.compiled.route.add_headers} - {b"host"}
     secret = own | build_audit_policy(invocation.settings.audit).redacted

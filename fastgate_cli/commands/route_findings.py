@@ -56,7 +56,7 @@ def find_missing(
     routes: Iterable[CompiledRoute], environ: Mapping[str, str], folder: Path
 ) -> Iterator[Finding]:
     """Yield what the routes in use refer to and is not there: variables, files, authorities."""
-    from proxy.relay.references import find_dangling
+    from proxy.references import find_dangling
 
     for compiled in routes:
         route = compiled.route
@@ -112,17 +112,18 @@ def _find_insecure(compiled: CompiledRoute) -> Iterator[_Fault]:
         if origin.startswith("http://") and not _is_private(origin):
             yield "warning", "insecure", f"{origin} is public and the way to it is not encrypted"
     for name in find_bare_credentials(dict(route.add_headers)):
-        yield (
-            "warning",
-            "insecure",
-            f"the value of {name} is stored as written; ${{env:NAME}} would keep it out",
-        )
+        yield "warning", "insecure", describe_bare(name)
     for name in find_bare_fields({name: parse_json(text) for name, text in route.add_body_fields}):
         yield "warning", "insecure", f"the body field {name} is stored as written, and sent to the backend"
     if not route.tls_verify:
         yield "warning", "insecure", "the certificate of the backend is not checked"
     if _sends_one_path(compiled):
         yield "warning", "insecure", f"every path it matches is sent as {route.target_path}"
+
+
+def describe_bare(name: str) -> str:
+    """Return what is said of a header whose value is a secret as it is."""
+    return f"the value of {name} is stored as written; ${{env:NAME}} would keep it out"
 
 
 def _sends_one_path(compiled: CompiledRoute) -> bool:

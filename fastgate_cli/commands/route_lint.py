@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -11,6 +12,10 @@ from fastgate_cli.commands.route_table import read_table
 from fastgate_cli.context import invocation_of
 from fastgate_cli.options import FieldsOption, JsonOption, OutputOption
 from fastgate_cli.output import print_rows
+
+if TYPE_CHECKING:
+    from fastgate_cli.commands.route_findings import Finding
+    from proxy.store.database import Database
 
 COLUMNS = (
     Column("route_id", "id", shown="wide"),
@@ -36,19 +41,25 @@ def lint_routes(
       fastgate routes lint
       fastgate routes lint --json
     """
-    from fastgate_cli.commands.route_findings import Finding, find_faults, find_missing
+    from fastgate_cli.commands.route_findings import find_missing
 
     invocation = invocation_of(ctx)
     printing = invocation.read_output(output, as_json=as_json, fields=fields, columns=COLUMNS)
-    prefix = invocation.settings.app.system_prefix
-    own_paths = frozenset(prefix + path for path in ("/", "/health", "/metrics"))
     with invocation.reading() as database:
-        table = read_table(database)
-    findings = [Finding(route_id, "error", "unusable", problem) for route_id, problem in table.problems]
-    findings += find_faults(table.compiled, own_paths)
+        findings, table = find_all(database, invocation.settings.app.system_prefix), read_table(database)
     findings += find_missing(table.compiled, invocation.environ, invocation.reference_folder)
     names = {compiled.route.route_id: compiled.route.route_name for compiled in table.compiled}
     rows = [{**asdict(one), "route_name": names.get(one.route_id, one.route_id)} for one in findings]
     print_rows(rows, COLUMNS, printing, empty="no faults found")
     if findings:
         raise typer.Exit(1)
+
+
+def find_all(database: Database, system_prefix: str) -> list[Finding]:
+    """Return everything there is to find about the routes of a database."""
+    from fastgate_cli.commands.route_findings import Finding, find_faults
+
+    table = read_table(database)
+    own_paths = frozenset(system_prefix + path for path in ("/", "/health", "/metrics"))
+    findings = [Finding(route_id, "error", "unusable", problem) for route_id, problem in table.problems]
+    return [*findings, *find_faults(table.compiled, own_paths)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
@@ -42,7 +43,6 @@ def serve(
       fastgate serve --host 0.0.0.0 --port 9000 --workers 4
       fastgate -c /etc/fastgate/fastgate.yaml serve
     """
-    from proxy.applog import configure_logging
     from proxy.listening import bind_listener
     from proxy.readiness import Readiness
     from proxy.supervisor import Outside, supervise
@@ -52,8 +52,6 @@ def serve(
     listener = bind_listener(settings.app.host, settings.app.port)
     with invocation.writing() as database:  # created and brought up to date before anyone is let in
         missing = list_missing(database, invocation.now)
-    log = settings.logging
-    configure_logging(log.level, log.format, settings.app.timezone, process="supervisor")
     url = describe_address(*listener.getsockname()[:2])
 
     def read_settings() -> Settings:
@@ -70,9 +68,10 @@ def serve(
 
 
 def print_note_lines(lines: Sequence[str]) -> None:
-    """Tell several things that are not data, each on a line of its own."""
-    for line in lines:
-        print_note(line)
+    """Tell several things that are not data, each on a line of its own, to whoever is still there."""
+    with suppress(OSError):  # a terminal that has gone meanwhile ends the gateway by its signal
+        for line in lines:
+            print_note(line)
 
 
 def list_missing(database: Database, now: datetime) -> list[str]:

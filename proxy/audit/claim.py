@@ -12,7 +12,8 @@ import os
 import time
 from pathlib import Path
 
-from proxy.audit.journal import make_journal_directory, stat_segments, translate_error
+from proxy.audit.journal import translate_error
+from proxy.audit.segments import make_journal_directory, stat_segments
 from proxy.errors import ConflictError, FastGateError
 
 _CLAIM = "lock"

@@ -12,7 +12,6 @@ import msgspec
 
 LOG_PREFIX = "log_"
 REQUEST_PREFIX = "req_"
-HeaderPairs = list[tuple[bytes, bytes]]
 
 
 class Begin(msgspec.Struct, frozen=True, array_like=True, tag="b"):
@@ -29,7 +28,7 @@ class Begin(msgspec.Struct, frozen=True, array_like=True, tag="b"):
     source_path: str | None = None
     route_id: str | None = None
     target_url: str | None = None
-    headers: HeaderPairs | None = None
+    headers: str | None = None  # as the row has them: JSON, a list of [name, value]
 
 
 class FirstByte(msgspec.Struct, frozen=True, array_like=True, tag="f"):
@@ -54,9 +53,12 @@ class End(msgspec.Struct, frozen=True, array_like=True, tag="e"):
     response_size: int = 0
     is_stream: bool = False
     chunks: int = 0
-    headers: HeaderPairs | None = None
-    request_body: bytes | None = None  # the first `audit.body_max_size` bytes
+    headers: str | None = None
+    request_body: bytes | None = None  # the first bytes, as many as the trail keeps
     response_body: bytes | None = None
+    response_type: str | None = None  # the content type of that
+    is_request_cut: bool = False  # there was more of the body than was kept
+    is_response_cut: bool = False
 
 
 AuditEvent = Begin | FirstByte | End

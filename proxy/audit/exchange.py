@@ -1,103 +1,29 @@
 """A request in flight, and how it becomes events.
 
-`AuditTrail` is a worker's end of the journal: it numbers requests and says what is kept of them. `Exchange`
-is one request: the relay tells it what passes, it writes `Begin`, `FirstByte` and `End`, and it ends exactly
-once, whatever happens. Neither ever waits for anything but one `write` to the journal.
+The relay tells an `Exchange` what passes; it writes `Begin`, `FirstByte` and `End` to its trail, and it ends
+exactly once, whatever happens. It never waits for anything but one `write` to the journal.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from proxy.audit.events import AuditEvent, Begin, End, FirstByte, request_id
-from proxy.audit.journal import JournalWriter
-from proxy.audit.redact import header_names, redact_headers, redact_query
+from proxy.audit.events import Begin, End, FirstByte, request_id
+from proxy.audit.redact import redact_query
 from proxy.errors import JournalError
-from proxy.ids import UlidSource
 from proxy.policy.decide import Decision, Forward
 from proxy.policy.model import HeaderPairs, RequestHead
-from proxy.settings import AuditSettings
 
-TEXT_MAX = 500  # characters of path, target and user agent that a row keeps
-BODY_BYTES_MAX = 16 * 1024 * 1024  # of each body, whatever the configuration says: a record has a bound
-# Masked whatever the configuration says; `audit.redact_headers` adds to them.
-_SECRET_HEADERS = ("authorization", "proxy-authorization", "x-api-key", "api-key", "cookie", "set-cookie")
+if TYPE_CHECKING:
+    from proxy.audit.trail import AuditTrail
+
+TAPS_BYTES_MAX = 64 * 1024 * 1024  # of all bodies that are being kept at a time
 _STREAM_TYPES = (
     b"text/event-stream",
     b"application/x-ndjson",
     b"application/jsonl",
     b"application/stream+json",
 )
-
-
-@dataclass(frozen=True, slots=True)
-class AuditPolicy:
-    """What is kept of a request, and whether one that cannot be audited goes through all the same."""
-
-    include_headers: bool = True
-    body_bytes_max: int = 0  # 0: bodies are not kept
-    redacted: frozenset[bytes] = frozenset()
-    forward_on_failure: bool = False
-
-
-def build_audit_policy(settings: AuditSettings) -> AuditPolicy:
-    """Return the policy that the configuration's `audit` section asks for."""
-    return AuditPolicy(
-        include_headers=settings.include_headers,
-        body_bytes_max=min(settings.body_max_size, BODY_BYTES_MAX) if settings.include_body else 0,
-        redacted=header_names((*_SECRET_HEADERS, *settings.redact_headers)),
-        forward_on_failure=settings.on_failure == "forward",
-    )
-
-
-class AuditTrail:
-    """One worker's way into the journal. `events_lost` counts events that the journal did not take.
-
-    `is_failing` tells whether it refused the last one.
-    """
-
-    def __init__(
-        self,
-        journal: JournalWriter | None,
-        policy: AuditPolicy,
-        *,
-        monotonic_ns: Callable[[], int] = time.perf_counter_ns,
-    ) -> None:
-        self.policy = policy
-        self.monotonic_ns = monotonic_ns
-        self.events_lost = 0
-        self.is_failing = False
-        self._journal = journal
-        self._sequence = 0
-        self._ulids = UlidSource()
-
-    def open(self, head: RequestHead, time_us: int) -> Exchange:
-        """Start an exchange for a request that came at `time_us`, microseconds since the epoch."""
-        return Exchange(self, head, self._ulids.next(time_us), time_us)
-
-    def next_sequence(self) -> int:
-        """Return the number of the next request of this worker."""
-        self._sequence += 1
-        return self._sequence
-
-    def return_sequence(self) -> None:
-        """Take back the last number: its request was refused and left no record, so there is no gap."""
-        self._sequence -= 1
-
-    def write(self, *events: AuditEvent, required: bool = False) -> None:
-        """Append events; if they cannot be written raise `JournalError` (`required`) or count them."""
-        if self._journal is None:
-            return
-        try:
-            self._journal.append(*events)
-            self.is_failing = False
-        except JournalError:
-            self.is_failing = True
-            if required and not self.policy.forward_on_failure:
-                raise
-            self.events_lost += len(events)
 
 
 class Exchange:
@@ -107,9 +33,13 @@ class Exchange:
         "_began_us",
         "_begun",
         "_head",
+        "_presented",
+        "_request_room",
         "_request_tap",
         "_response_headers",
+        "_response_room",
         "_response_tap",
+        "_response_type",
         "_started_ns",
         "_trail",
         "answered",
@@ -145,8 +75,13 @@ class Exchange:
         self._begun = False
         self._started_ns = trail.monotonic_ns()
         self._response_headers: HeaderPairs | None = None
-        self._request_tap = bytearray()
-        self._response_tap = bytearray()
+        self._response_type: bytes | None = None
+        room = trail.policy.body_bytes_max
+        # How much more is to be kept of each body, and a little beyond, so that no secret is cut in two.
+        self._request_room = self._response_room = room + trail.scribe.margin if room else 0
+        self._presented = trail.scribe.find_presented(head.headers, head.query)
+        self._request_tap: bytearray | None = None
+        self._response_tap: bytearray | None = None
 
     @property
     def request_id(self) -> str:
@@ -173,18 +108,17 @@ class Exchange:
 
     def refuse(self, decision: Decision, status: int, reason: str, response_size: int) -> None:
         """Write `Begin` and `End` in one go, for a request that the gateway answers itself."""
-        self.ended = True
         self.status = status
         self.response_size = response_size
         self.gateway_us = self.elapsed_us()
-        self._trail.write(self._build_begin(decision), self._build_end(reason))
+        self.end(reason, decision)
 
     def take_request_bytes(self, data: bytes) -> None:
         """Count, and keep a bounded copy of, body bytes on their way to the backend."""
         self.request_size += len(data)
-        room = self._trail.policy.body_bytes_max - len(self._request_tap)
-        if room > 0:
-            self._request_tap += data[:room]
+        if self._request_room > 0:
+            self._request_tap = self._keep(self._request_tap, data[: self._request_room])
+            self._request_room -= len(data)
 
     def take_response_head(self, status: int, headers: HeaderPairs) -> None:
         """Note the backend's status and headers, their names in lower case; they are masked when written."""
@@ -192,7 +126,11 @@ class Exchange:
         self._response_headers = headers
         for name, value in headers:
             if name == b"content-type":
+                self._response_type = value
                 self.is_stream = value.lower().startswith(_STREAM_TYPES)
+        if self.is_stream and self._response_room:
+            policy = self._trail.policy
+            self._response_room += policy.stream_bytes_max - policy.body_bytes_max
 
     def take_response_bytes(self, data: bytes) -> None:
         """Count, and keep a bounded copy of, body bytes on their way to the client."""
@@ -203,9 +141,9 @@ class Exchange:
                 self._trail.write(FirstByte(self.ulid, self._began_us, self.first_byte_us))
         self.chunks += 1
         self.response_size += len(data)
-        room = self._trail.policy.body_bytes_max - len(self._response_tap)
-        if room > 0:
-            self._response_tap += data[:room]
+        if self._response_room > 0:
+            self._response_tap = self._keep(self._response_tap, data[: self._response_room])
+            self._response_room -= len(data)
 
     def end(self, error: str | None = None, decision: Decision | None = None) -> None:
         """Write `End`, the first time it is called; later calls change nothing.
@@ -213,59 +151,102 @@ class Exchange:
         A request that failed before it was decided on has no `Begin` yet, and gets one now.
         """
         if not self.ended:
-            self.ended = True
+            end = self._build_end(error)
             begin = () if self._begun else (self._build_begin(decision),)
-            self._trail.write(*begin, self._build_end(error))
+            self.ended = True
+            self._trail.write(*begin, end)
+
+    def end_barely(self, error: str) -> None:
+        """End with nothing but what cannot fail: where writing the rest down has met a bug."""
+        self.ended = True
+        head, status = self._head, self.status
+        end = End(self.ulid, self._began_us, self.elapsed_us(), status, error, is_stream=self.is_stream)
+        if self._begun:
+            self._trail.write(end)
+            return
+        sequence = self._trail.next_sequence()
+        begin = Begin(self.ulid, sequence, self._began_us, head.method[:10], "", self.ip_address)
+        self._trail.write(begin, end)
+
+    def _keep(self, tap: bytearray | None, data: bytes) -> bytearray | None:
+        """Return a tap with more in it; nothing more is kept if all taps together hold too much."""
+        trail = self._trail
+        if trail.tapped_bytes + len(data) > TAPS_BYTES_MAX:
+            self._request_room = self._response_room = 0
+            return tap
+        trail.tapped_bytes += len(data)
+        if tap is None:
+            return bytearray(data)
+        tap += data
+        return tap
+
+    def _take_body(self, tap: bytearray | None, bytes_max: int) -> bytes | None:
+        if tap is None:
+            return None
+        self._trail.tapped_bytes -= len(tap)
+        return self._trail.scribe.write_body(tap, bytes_max, self._presented)
 
     def _build_begin(self, decision: Decision | None, origin: str | None = None) -> Begin:
-        head, policy = self._head, self._trail.policy
-        forward = decision if isinstance(decision, Forward) else None
+        head, trail = self._head, self._trail
+        scribe = trail.scribe
         key = decision.key if decision else None
-        user_agent = None
+        route_id = target_url = user_agent = None
+        if isinstance(decision, Forward):
+            route_id = decision.compiled.route.route_id
+            target_url = scribe.write_text(_target_url(decision, origin))
         for name, value in head.headers:
             if name == b"user-agent":
-                user_agent = _text(value)
+                user_agent = scribe.write_text(value)
                 break
+        path = scribe.write_text(head.path)
+        is_shown = trail.policy.include_headers
+        headers = scribe.write_headers(head.headers, self._presented) if is_shown else None
         return Begin(
-            ulid=self.ulid,
-            sequence=self._trail.next_sequence(),
-            began_us=self._began_us,
-            method=head.method[:10],
-            path=_text(head.path),
-            ip_address=self.ip_address,
-            user_agent=user_agent,
-            key_id=key.key_id if key else None,
-            source_path=key.source_path if key else None,
-            route_id=forward.compiled.route.route_id if forward else None,
-            target_url=_target_url(forward, origin) if forward else None,
-            headers=redact_headers(head.headers, policy.redacted) if policy.include_headers else None,
+            self.ulid,
+            trail.next_sequence(),  # last of all: a number that is taken has to be written
+            self._began_us,
+            head.method[:10],
+            path,
+            self.ip_address,
+            user_agent,
+            key.key_id if key else None,
+            key.source_path if key else None,
+            route_id,
+            target_url,
+            headers,
         )
 
     def _build_end(self, error: str | None) -> End:
-        policy, headers = self._trail.policy, self._response_headers
+        policy, headers, is_stream = self._trail.policy, self._response_headers, self.is_stream
+        request_body, self._request_tap = self._request_tap, None
+        response_body, self._response_tap = self._response_tap, None
+        scribe = self._trail.scribe
+        response_bytes_max = policy.stream_bytes_max if is_stream else policy.body_bytes_max
         return End(
-            ulid=self.ulid,
-            began_us=self._began_us,
-            after_us=self.elapsed_us(),
-            status=self.status,
-            error=error,
-            first_byte_after_us=self.first_byte_us,
-            gateway_us=self.gateway_us,
-            request_size=self.request_size,
-            response_size=self.response_size,
-            is_stream=self.is_stream,
-            chunks=self.chunks if self.is_stream else 0,
-            headers=redact_headers(headers, policy.redacted) if headers and policy.include_headers else None,
-            request_body=bytes(self._request_tap) if policy.body_bytes_max else None,
-            response_body=bytes(self._response_tap) if policy.body_bytes_max else None,
+            self.ulid,
+            self._began_us,
+            self.elapsed_us(),
+            self.status,
+            error,
+            self.first_byte_us,
+            self.gateway_us,
+            self.request_size,
+            self.response_size,
+            is_stream,
+            self.chunks if is_stream else 0,
+            scribe.write_headers(headers, self._presented) if headers and policy.include_headers else None,
+            self._take_body(request_body, policy.body_bytes_max),
+            self._take_body(response_body, response_bytes_max),
+            self._response_type.decode("latin-1") if response_body and self._response_type else None,
+            # Masking changes lengths: afterwards nobody could tell.
+            request_body is not None and self.request_size > min(len(request_body), policy.body_bytes_max),
+            response_body is not None and self.response_size > min(len(response_body), response_bytes_max),
         )
 
 
-def _text(raw: bytes) -> str:
-    return raw[:TEXT_MAX].decode("latin-1")
-
-
-def _target_url(forward: Forward, origin: str | None) -> str:
-    path, question, query = forward.target.partition(b"?")
-    target = path + question + redact_query(query) if query else path
-    return ((origin or forward.compiled.origin) + _text(target))[:TEXT_MAX]
+def _target_url(forward: Forward, origin: str | None) -> bytes:
+    target = forward.target
+    if b"?" in target:
+        path, question, query = target.partition(b"?")
+        target = path + question + redact_query(query)
+    return (origin or forward.compiled.origin).encode() + target

@@ -7,6 +7,7 @@ its leash: when the gateway closes it, or dies, the recorder records what is lef
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import os
@@ -14,14 +15,19 @@ import select
 import subprocess
 import sys
 import threading
-from datetime import timedelta, timezone, tzinfo
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
-from proxy.applog import configure_logging
+from proxy.applog.handover import configure_logging
+from proxy.applog.sink import LogSink
+from proxy.audit.bodies import BodyWriter
 from proxy.audit.claim import claim_journal
-from proxy.audit.journal import stat_segments
+from proxy.audit.masks import MaskSource
 from proxy.audit.recorder import Recorder
+from proxy.audit.retention import Retention, RetentionPolicy
+from proxy.audit.segments import stat_segments
+from proxy.audit.trail import build_audit_policy
 from proxy.interpreter import build_command, build_environ
 from proxy.settings import Settings, database_path
 from proxy.store.database import open_database
@@ -38,21 +44,16 @@ class RecorderProcess:
     """Runs the recorder of a configuration, and runs it again should it die.
 
     It holds the claim on the journal, so that no two gateways ever record the same one. Raises
-    `ConflictError` if another still has it after `CLAIM_SECONDS_MAX`.
+    `ConflictError` if another still has it after `CLAIM_SECONDS_MAX`. Without a sink the recorder's log goes
+    to this process's standard error, as it would be handed over.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, sink: LogSink | None = None) -> None:
+        self._sink = sink
         self._directory = settings.audit.directory
         self._claim = claim_journal(self._directory, CLAIM_SECONDS_MAX)
-        self._arguments = json.dumps(
-            {
-                "directory": str(settings.audit.directory),
-                "database": str(database_path(settings)),
-                "level": settings.logging.level,
-                "format": settings.logging.format,
-                "utc_offset_seconds": _offset_seconds(settings.app.timezone),
-            }
-        )
+        self._arguments = _build_arguments(settings)
+        self._is_replaced = False
         self._stopping = threading.Event()
         self._is_given_up = False
         self._process = self._spawn()
@@ -69,6 +70,13 @@ class RecorderProcess:
     def pid(self) -> int:
         """Return the recorder's process id."""
         return self._process.pid
+
+    def reload(self, settings: Settings) -> None:
+        """Have a recorder of these settings go on where this one is, unless nothing has changed for it."""
+        arguments = _build_arguments(settings)
+        if arguments != self._arguments:
+            self._arguments, self._is_replaced = arguments, True
+            self._release()
 
     def stop(self) -> None:
         """Let the recorder record what is left; return when it has, or after `STOP_SECONDS_MAX`.
@@ -89,14 +97,16 @@ class RecorderProcess:
 
     def _spawn(self) -> subprocess.Popen[bytes]:
         # The recorder inherits the claim: as long as one lives, nobody else records this journal.
-        return subprocess.Popen(  # noqa: S603
-            build_command(__name__, self._arguments),
-            env=build_environ(os.environ),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            pass_fds=[self._claim],
-            start_new_session=True,  # Ctrl-C in a terminal is for the gateway, which then lets go of it
-        )
+        with self._sink.open_pipe("recorder") if self._sink else nullcontext() as pipe:
+            return subprocess.Popen(  # noqa: S603
+                build_command(__name__, self._arguments),
+                env=build_environ(os.environ),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=pipe,
+                pass_fds=[self._claim],
+                start_new_session=True,  # Ctrl-C in a terminal is for the gateway, which then lets go of it
+            )
 
     def _release(self) -> None:
         if self._process.stdin is not None:
@@ -108,10 +118,13 @@ class RecorderProcess:
             code = self._process.wait()
             if self._stopping.is_set() and (code == 0 or is_last or self._is_given_up):
                 return
-            _log.error("the recorder ended with %d; rows wait in the journal until it runs again", code)
-            # One that dies while the gateway stops, or before, is run once more: for what is left.
-            is_last = self._stopping.wait(RESTART_SECONDS[min(deaths, len(RESTART_SECONDS) - 1)])
-            deaths += 1
+            if self._is_replaced and code == 0:
+                self._is_replaced = False
+            else:
+                _log.error("the recorder ended with %d; rows wait in the journal until it runs again", code)
+                # One that dies while the gateway stops, or before, is run once more: for what is left.
+                is_last = self._stopping.wait(RESTART_SECONDS[min(deaths, len(RESTART_SECONDS) - 1)])
+                deaths += 1
             self._release()
             try:
                 self._process = self._spawn()
@@ -121,9 +134,20 @@ class RecorderProcess:
                 self._release()
 
 
-def _offset_seconds(zone: tzinfo) -> float:
-    offset = zone.utcoffset(None)
-    return offset.total_seconds() if offset is not None else 0.0
+def _build_arguments(settings: Settings) -> str:
+    audit = settings.audit
+    return json.dumps(
+        {
+            "directory": str(audit.directory),
+            "database": str(database_path(settings)),
+            "retention_days": audit.retention_days,
+            "body_retention_days": audit.body_retention_days,
+            "body_bytes_max": build_audit_policy(audit).body_bytes_max,
+            "merges_streams": audit.stream_bodies == "merged",
+            "folder": str(settings.source.parent if settings.source else Path.cwd()),
+            "key_prefix": settings.security.key_prefix,
+        }
+    )
 
 
 class Leash:
@@ -138,13 +162,30 @@ class Leash:
 def main() -> None:
     """Record until standard input ends."""
     arguments = json.loads(sys.argv[1])
-    zone = timezone(timedelta(seconds=arguments["utc_offset_seconds"]))
-    configure_logging(arguments["level"], arguments["format"], zone, process="recorder")
-    database = Path(arguments["database"])
-    recorder = Recorder(
-        Path(arguments["directory"]), lambda: open_database(database, create=False, durable=True)
+    # The recorder outlives a change of the level: what is written of its lines, the sink decides.
+    configure_logging("DEBUG")
+    _calm_collector()
+    _build_recorder(arguments).run(Leash())
+
+
+def _build_recorder(arguments: dict[str, Any]) -> Recorder:
+    database, folder = Path(arguments["database"]), Path(arguments["folder"])
+    retention = RetentionPolicy(arguments["retention_days"], arguments["body_retention_days"])
+    return Recorder(
+        Path(arguments["directory"]),
+        lambda: open_database(database, create=False, durable=True),
+        retention=Retention(retention),
+        bodies=BodyWriter(arguments["body_bytes_max"], merges_streams=arguments["merges_streams"]),
+        masks=MaskSource(os.environ, folder, arguments["key_prefix"])
+        if arguments["body_bytes_max"]
+        else None,
     )
-    recorder.run(Leash())
+
+
+def _calm_collector() -> None:
+    """Have the garbage collector look seldom: a batch is tens of thousands of tuples and leaves no cycles."""
+    gc.freeze()
+    gc.set_threshold(200_000, 50, 100)
 
 
 if __name__ == "__main__":

@@ -11,16 +11,20 @@ import logging
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
+from proxy.audit.bodies import BodyWriter
 from proxy.audit.claim import mark_recorded
-from proxy.audit.events import AuditEvent
-from proxy.audit.journal import Segment, list_segments
-from proxy.audit.rows import build_batch
+from proxy.audit.masks import MaskSource
+from proxy.audit.retention import Retention
+from proxy.audit.rows import add_events
+from proxy.audit.segments import Segment, list_segments
 from proxy.clock import now_us
 from proxy.errors import DatabaseError
 from proxy.store.database import Database
+from proxy.store.facts import WordBook
 from proxy.store.recording import Batch, finish_writer, forget_segments, read_offsets, write_batch
 
 INTERVAL_SECONDS = 0.2
@@ -40,9 +44,21 @@ class Stop(Protocol):
 class Recorder:
     """Turns one journal directory into rows. `run` is for a process or thread; `step` does one batch."""
 
-    def __init__(self, directory: Path, open_database: Callable[[], Database]) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        open_database: Callable[[], Database],
+        *,
+        retention: Retention | None = None,
+        bodies: BodyWriter | None = None,
+        masks: MaskSource | None = None,
+    ) -> None:
         self._directory = directory
         self._open_database = open_database
+        self._retention = retention or Retention()
+        self._bodies = bodies or BodyWriter()
+        self._masks = masks
+        self._book = WordBook()
         self._database: Database | None = None
         self._file_id = (0, 0)
         self._offsets: dict[str, int] = {}
@@ -51,8 +67,9 @@ class Recorder:
         """Record until told to stop, and then whatever is left."""
         delay = INTERVAL_SECONDS
         while not stop.wait(delay):
-            delay = INTERVAL_SECONDS if self._try_step() else min(delay * 2, RETRY_SECONDS_MAX)
-        self._try_step()
+            is_done = self._try(self.step) and self._try(self._delete_old)
+            delay = INTERVAL_SECONDS if is_done else min(delay * 2, RETRY_SECONDS_MAX)
+        self._try(self.step)
         self.close()
 
     def close(self) -> None:
@@ -60,6 +77,7 @@ class Recorder:
         if self._database is not None:
             self._database.close()
             self._database = None
+            self._book.forget()
 
     def step(self) -> int:
         """Record everything that is in the journal now; return how many events that was.
@@ -81,9 +99,12 @@ class Recorder:
         mark_recorded(self._directory, started)
         return total
 
-    def _try_step(self) -> bool:
+    def _delete_old(self) -> None:
+        self._retention.work(self._connect(), now_us())
+
+    def _try(self, work: Callable[[], object]) -> bool:
         try:
-            self.step()
+            work()
         except (DatabaseError, OSError) as error:
             _log.warning("audit rows wait in the journal: %s", error)
         except Exception:  # noqa: BLE001
@@ -119,45 +140,36 @@ class Recorder:
         """
         batch, offsets = Batch(), dict[str, int]()
         count, room, created_us = 0, BATCH_BYTES_MAX, now_us()
+        bodies = self._bodies
+        if self._masks is not None:
+            bodies = replace(bodies, mask=self._masks.find(database))
         for segment, goal in goals.items():
             start = self._offsets.get(segment.name, 0)
             if start >= goal:
                 continue
-            events, end = segment.read(start, min(room, goal - start))
-            if not events and segment in finished:
-                events, end = self._salvage(segment, start), goal
+            events, end, damaged = segment.read(start, min(room, goal - start))
+            if end == start and segment in finished:
+                damaged, end = goal - start, goal  # its writer was killed while it wrote
+            if damaged:
+                _keep_aside(segment, start, damaged)
             if end > start:
-                batch.extend(build_batch(events, writer_id=segment.writer_id, created_us=created_us))
+                add_events(batch, events, writer_id=segment.writer_id, created_us=created_us, bodies=bodies)
                 offsets[segment.name] = end
                 count, room = count + len(events), room - (end - start)
             if start < end < goal or room <= 0:
                 break
         if not offsets:
             return None
-        write_batch(database, batch, offsets)
+        write_batch(database, batch, offsets, self._book)
         self._offsets |= offsets
         return count
-
-    def _salvage(self, segment: Segment, start: int) -> list[AuditEvent]:
-        """Return what can be read behind a record that was cut off by a kill, or damaged since.
-
-        The segment is kept aside under another name, for it may be wanted.
-        """
-        kept = segment.path.with_suffix(".damaged")
-        with suppress(FileExistsError):
-            kept.hardlink_to(segment.path)
-        events = segment.salvage(start)
-        _log.error(
-            "a record of the journal at byte %d could not be read; its segment is kept in %s", start, kept
-        )
-        return events
 
     def _remove(self, database: Database, finished: set[Segment]) -> None:
         if not finished:
             return
         live = {segment.writer_id for segment in list_segments(self._directory) if segment not in finished}
         for writer_id in {segment.writer_id for segment in finished} - live:
-            if interrupted := finish_writer(database, writer_id):
+            if interrupted := finish_writer(database, writer_id, self._book):
                 _log.warning("%d requests of %s were interrupted", interrupted, writer_id)
         for segment in finished:
             segment.path.unlink()
@@ -166,6 +178,19 @@ class Recorder:
         forget_segments(database, gone)
         for name in gone:
             del self._offsets[name]
+
+
+def _keep_aside(segment: Segment, start: int, size: int) -> None:
+    """Tell of records that cannot be read, and keep their segment under another name: it may be wanted."""
+    kept = segment.path.with_suffix(".damaged")
+    with suppress(FileExistsError):
+        kept.hardlink_to(segment.path)
+    _log.error(
+        "%d bytes of the journal, at byte %d, could not be read; their segment is kept in %s",
+        size,
+        start,
+        kept,
+    )
 
 
 def _identify(path: Path) -> tuple[int, int]:

@@ -10,8 +10,6 @@ import re
 from collections.abc import Iterable
 from urllib.parse import unquote_to_bytes
 
-from proxy.policy.model import HeaderPairs
-
 MASK = b"[redacted]"
 _SCHEME = re.compile(rb"(?:bearer|basic|digest|negotiate) ", re.IGNORECASE)
 _WORDS = rb"(?:key|token|secret|passw|pwd|signature|auth|credential)"
@@ -26,11 +24,6 @@ def header_names(names: Iterable[str]) -> frozenset[bytes]:
     return frozenset(lower | {name.replace(b"-", b"_") for name in lower})
 
 
-def redact_headers(headers: HeaderPairs, names: frozenset[bytes]) -> list[tuple[bytes, bytes]]:
-    """Return the pairs, names in lower case, with every named value masked; order and repetition are kept."""
-    return [(pair[0], _mask(pair[1])) if pair[0] in names else pair for pair in headers]
-
-
 def redact_query(query: bytes) -> bytes:
     """Return the query with the values of parameters that are named like credentials masked."""
     if b"%" in query:
@@ -43,6 +36,16 @@ def names_secret(name: str) -> bool:
     return _SECRET_NAME.search(name.encode()) is not None
 
 
+def find_parameters(query: bytes) -> list[bytes]:
+    """Return the values that `redact_query` would mask, as they are written and decoded."""
+    found: set[bytes] = set()
+    for parameter in query.split(b"&"):
+        name, _, value = parameter.partition(b"=")
+        if value and _SECRET_NAME.search(unquote_to_bytes(name)):
+            found |= {value, unquote_to_bytes(value)}
+    return sorted(found)
+
+
 def _mask_encoded(parameter: bytes) -> bytes:
     """Return a parameter, masked if its name is a credential's once it has been decoded."""
     name, equals, value = parameter.partition(b"=")
@@ -51,6 +54,7 @@ def _mask_encoded(parameter: bytes) -> bytes:
     return name + equals + MASK
 
 
-def _mask(value: bytes) -> bytes:
+def mask_value(value: bytes) -> bytes:
+    """Return what is shown of a credential: its scheme."""
     scheme = _SCHEME.match(value)
     return scheme[0] + MASK if scheme else MASK

@@ -6,51 +6,87 @@ insert without an end, which makes it visible while it runs, and an update later
 
 from __future__ import annotations
 
-import codecs
 from collections.abc import Iterable
 
-import msgspec
-
-from proxy.audit.events import AuditEvent, Begin, End, FirstByte, HeaderPairs, log_id, request_id
+from proxy.audit.bodies import BodyWriter
+from proxy.audit.events import LOG_PREFIX, REQUEST_PREFIX, AuditEvent, Begin, End, FirstByte
 from proxy.clock import format_us
-from proxy.store.recording import NO_END, Batch, Columns
+from proxy.store.facts import Texts, place_of
+from proxy.store.recording import NO_END, Batch
+from proxy.store.statements import Columns
 
-_encode_json = msgspec.json.Encoder().encode
+_NO_FIGURES: Columns = (None, False, None, None, None, None, None)
 
 
-def build_batch(events: Iterable[AuditEvent], *, writer_id: str, created_us: int) -> Batch:
-    """Return what one writer's events, in their order, mean for the database."""
-    batch = Batch()
+def add_events(
+    batch: Batch, events: Iterable[AuditEvent], *, writer_id: str, created_us: int, bodies: BodyWriter
+) -> None:
+    """Add to a batch what one writer's events, in their order, mean for the database."""
     created_at = format_us(created_us)
-    begun: dict[str, Columns] = {}
-    first_bytes: dict[str, Columns] = {}
+    begun: dict[str, Begin] = {}
+    first_bytes: dict[str, FirstByte] = {}
+    count = last = 0
     for event in events:
         if isinstance(event, Begin):
-            begun[event.ulid] = _begin_columns(event, writer_id, created_at)
+            begun[event.ulid] = event
+            count += 1
+            last = max(last, event.sequence)
             if event.route_id is not None and event.key_id is not None:
                 batch.count_usage(event.key_id, event.began_us)
         elif isinstance(event, FirstByte):
-            first_bytes[event.ulid] = _first_byte_columns(event)
+            first_bytes[event.ulid] = event
         else:
-            first_bytes.pop(event.ulid, None)
-            columns = begun.pop(event.ulid, None)
-            if columns is not None:
-                batch.inserts.append(columns + _end_columns(event))
+            if first_bytes:
+                first_bytes.pop(event.ulid, None)
+            begin = begun.pop(event.ulid, None)
+            if begin is not None:
+                _add_whole(batch, begin, event, writer_id, created_at, bodies)
             else:
-                batch.ends.append((*_end_columns(event), log_id(event.ulid)))
-    batch.inserts += (columns + NO_END for columns in begun.values())
-    batch.first_bytes += first_bytes.values()
-    return batch
+                _add_end(batch, event, bodies)
+    for begin in begun.values():
+        _add_begun(batch, begin, writer_id, created_at)
+    for first in first_bytes.values():
+        _add_first_byte(batch, first)
+    if count:
+        batch.count_requests(writer_id, count, last)
 
 
-def _first_byte_columns(event: FirstByte) -> Columns:
-    return format_us(event.began_us + event.after_us), True, log_id(event.ulid)
+def _add_whole(
+    batch: Batch, begin: Begin, end: End, writer_id: str, created_at: str, bodies: BodyWriter
+) -> None:
+    batch.inserts.append(_begin_columns(begin, writer_id, created_at) + _end_columns(end, bodies))
+    batch.facts.append(
+        (
+            place_of(begin.began_us, begin.sequence),
+            _texts(begin, end.error),
+            (*_figures(end), LOG_PREFIX + begin.ulid),
+        )
+    )
+
+
+def _add_begun(batch: Batch, begin: Begin, writer_id: str, created_at: str) -> None:
+    batch.inserts.append(_begin_columns(begin, writer_id, created_at) + NO_END)
+    place = place_of(begin.began_us, begin.sequence)
+    batch.facts.append((place, _texts(begin, None), (*_NO_FIGURES, LOG_PREFIX + begin.ulid)))
+
+
+def _add_end(batch: Batch, end: End, bodies: BodyWriter) -> None:
+    row_id = LOG_PREFIX + end.ulid
+    batch.ends.append((*_end_columns(end, bodies), row_id))
+    batch.fact_ends.append((end.error, _figures(end), place_of(end.began_us), row_id))
+
+
+def _add_first_byte(batch: Batch, first: FirstByte) -> None:
+    row_id = LOG_PREFIX + first.ulid
+    batch.first_bytes.append((format_us(first.began_us + first.after_us), True, row_id))
+    batch.fact_first_bytes.append((_round_ms(first.after_us), place_of(first.began_us), row_id))
 
 
 def _begin_columns(event: Begin, writer_id: str, created_at: str) -> Columns:
+    ulid = event.ulid
     return (
-        log_id(event.ulid),
-        request_id(event.ulid),
+        LOG_PREFIX + ulid,
+        REQUEST_PREFIX + ulid,
         event.key_id,
         event.source_path,
         event.method,
@@ -59,7 +95,7 @@ def _begin_columns(event: Begin, writer_id: str, created_at: str) -> Columns:
         format_us(event.began_us),
         event.user_agent,
         event.ip_address,
-        _json_headers(event.headers),
+        event.headers,
         created_at,
         writer_id,
         event.sequence,
@@ -67,42 +103,71 @@ def _begin_columns(event: Begin, writer_id: str, created_at: str) -> Columns:
     )
 
 
-def _end_columns(event: End) -> Columns:
-    first = event.first_byte_after_us
+def _end_columns(event: End, bodies: BodyWriter) -> Columns:
+    first, began_us = event.first_byte_after_us, event.began_us
     return (
         event.status,
-        None if first is None else format_us(event.began_us + first),
-        format_us(event.began_us + event.after_us),
-        round(event.after_us / 1000),
+        None if first is None else format_us(began_us + first),
+        format_us(began_us + event.after_us),
+        _round_ms(event.after_us),
         event.request_size,
         event.response_size,
         event.is_stream,
         event.chunks,
         event.error,
-        _body_text(event.request_body, event.request_size, is_broken=event.error is not None),
-        _json_headers(event.headers),
-        _body_text(event.response_body, event.response_size, is_broken=event.error is not None),
+        _request_text(event, bodies) if event.request_body else None,
+        event.headers,
+        _response_text(event, bodies) if event.response_body else None,
         event.gateway_us / 1000,
     )
 
 
-def _json_headers(headers: HeaderPairs | None) -> str | None:
-    if headers is None:
-        return None
-    pairs = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers]
-    return _encode_json(pairs).decode()
+def _request_text(event: End, bodies: BodyWriter) -> str:
+    body, is_broken = event.request_body, event.error is not None
+    assert body is not None
+    return bodies.write(body, event.request_size, is_cut=event.is_request_cut, is_broken=is_broken)
 
 
-def _body_text(body: bytes | None, size: int, *, is_broken: bool) -> str | None:
-    if not body:
-        return None
-    is_cut = size > len(body)
-    try:
-        # A cut, ours or the network's, may go through the middle of a character: that is not yet a sign
-        # of binary data.
-        text = codecs.getincrementaldecoder("utf-8")().decode(body, final=not (is_cut or is_broken))
-    except UnicodeDecodeError:
-        return f"[binary, {size} bytes]"
-    if "\x00" in text:
-        return f"[binary, {size} bytes]"
-    return f"{text}[cut at {len(body)} of {size} bytes]" if is_cut else text
+def _response_text(event: End, bodies: BodyWriter) -> str:
+    body, size, is_cut, is_broken = (
+        event.response_body,
+        event.response_size,
+        event.is_response_cut,
+        event.error is not None,
+    )
+    assert body is not None
+    if event.is_stream:
+        content_type = event.response_type or ""
+        return bodies.write_stream(body, size, content_type, is_cut=is_cut, is_broken=is_broken)
+    return bodies.write(body, size, is_cut=is_cut, is_broken=is_broken)
+
+
+def _texts(begin: Begin, error: str | None) -> Texts:
+    return (
+        begin.key_id,
+        begin.source_path,
+        begin.route_id,
+        begin.method,
+        begin.path,
+        begin.ip_address,
+        begin.target_url,
+        begin.user_agent,
+        error,
+    )
+
+
+def _figures(end: End) -> Columns:
+    first = end.first_byte_after_us
+    return (
+        end.status,
+        end.is_stream,
+        _round_ms(end.after_us),
+        None if first is None else _round_ms(first),
+        end.gateway_us,
+        end.request_size,
+        end.response_size,
+    )
+
+
+def _round_ms(duration_us: int) -> int:
+    return (duration_us + 500) // 1000

@@ -8,7 +8,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from proxy.audit.claim import journal_lag_ms
-from proxy.audit.journal import TOTAL_BYTES_MAX, list_segments
+from proxy.audit.journal import TOTAL_BYTES_MAX
+from proxy.audit.segments import list_segments
 from proxy.checks.files import find_write_fault
 from proxy.checks.result import Check, failed, format_size, passed, warning
 from proxy.settings import Settings

@@ -10,7 +10,7 @@ from proxy.checks.result import Check, failed, passed, warning
 from proxy.errors import InvalidInputError
 from proxy.policy.model import Route
 from proxy.policy.routing import compile_route
-from proxy.relay.references import find_dangling
+from proxy.references import find_dangling
 from proxy.relay.transports import find_authority_fault
 from proxy.store.models import Row
 from proxy.store.routes import build_route, find_problem

@@ -43,7 +43,7 @@ def parse_json(raw: bytes) -> Any:
         raise _find_duplicate(text) from None
     except ValueError:
         raise _find_token("it has a number that is out of range", text, _is_bad_number) from None
-    if _is_too_deep(text, value):
+    if is_too_deep(text, value):
         raise _find_depth_fault(text)
     if "\\ud" in text or "\\uD" in text:
         _check_surrogates(text)
@@ -78,7 +78,8 @@ _DECODER = json.JSONDecoder(
 )
 
 
-def _is_too_deep(text: str, value: Any) -> bool:
+def is_too_deep(text: str, value: Any) -> bool:
+    """Tell whether a text, and the value that it is of, is nested more than `DEPTH_MAX` levels deep."""
     if text.count("[") + text.count("{") <= DEPTH_MAX:
         return False
     level = [value]

@@ -23,7 +23,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from proxy.audit.journal import make_journal_directory
+from proxy.audit.segments import make_journal_directory
 
 NAME_BYTES = 64  # of a row; what has a longer name is counted as other
 FILES_MAX = 256  # that are read or taken over; more than any number of workers

@@ -9,7 +9,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable
 
-from proxy.audit.exchange import AuditTrail, Exchange
+from proxy.audit.exchange import Exchange
+from proxy.audit.trail import AuditTrail
 from proxy.clock import ForwardClock
 from proxy.errors import JournalError
 from proxy.http1.request import ABORTED, FAULT_KEY
@@ -21,7 +22,15 @@ from proxy.relay.bounds import RelayBounds
 from proxy.relay.counters import Counters
 from proxy.relay.forwarding import INTERNAL_ERROR, Forwarding
 from proxy.relay.intake import Intake
-from proxy.relay.replies import INTERNAL, NOT_RECORDED, build_error, own_headers, send_error, send_no_content
+from proxy.relay.replies import (
+    INTERNAL,
+    NOT_RECORDED,
+    build_error,
+    own_headers,
+    send_error,
+    send_no_content,
+    send_status,
+)
 from proxy.relay.system import SystemPages
 from proxy.relay.upstream import Upstream
 
@@ -132,11 +141,21 @@ class Gateway:
         await send_no_content(send, _own_headers(exchange, answer))
 
     async def _answer_for_bug(self, exchange: Exchange, send: Send) -> None:
+        """Record and answer a request that met a bug, be it in what records or in what answers."""
         if not exchange.answered:
             exchange.status = INTERNAL[0]
-        exchange.end(INTERNAL_ERROR)
-        if not exchange.answered:
+        try:
+            exchange.end(INTERNAL_ERROR)
+        except Exception:  # noqa: BLE001
+            _log.exception("%s could not be written down", exchange.request_id)
+            exchange.end_barely(INTERNAL_ERROR)
+        if exchange.answered:
+            return
+        try:
             await self._send_error(exchange, send, INTERNAL)
+        except Exception:  # noqa: BLE001
+            _log.exception("%s could not be answered", exchange.request_id)
+            await send_status(send, INTERNAL[0], exchange.request_id)
 
 
 def _own_headers(exchange: Exchange, told: HeaderPairs) -> list[tuple[bytes, bytes]]:

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-from proxy.audit.exchange import build_audit_policy
-from proxy.audit.redact import header_names, redact_headers, redact_query
+from proxy.audit.redact import header_names, mask_value, redact_query
+from proxy.audit.trail import build_audit_policy
 from proxy.clock import now_us
 from proxy.errors import InvalidInputError
 from proxy.ids import new_id
@@ -21,9 +21,9 @@ from proxy.policy.decide import Forward, KeyEntry, NeedBody, Refuse, Snapshot, d
 from proxy.policy.explanation import Candidate, Explanation, explain
 from proxy.policy.model import ApiKey, RequestHead, Route
 from proxy.policy.routing import RouteTable, build_route_table, compile_route
+from proxy.references import find_dangling, resolve_headers
 from proxy.relay.bounds import build_bounds
 from proxy.relay.disclosure import Disclosure, find_secrets
-from proxy.relay.references import find_dangling, resolve_headers
 from proxy.relay.transports import find_authority_fault
 from proxy.settings import Settings
 from proxy.store.models import Row
@@ -201,8 +201,9 @@ def _describe_config(route: Route) -> str:
 
 def _describe_transform(head: RequestHead, body: bytes, decision: Forward, secret: frozenset[bytes]) -> Stage:
     lines = [f"{head.method} {describe_url(decision.compiled.origin, decision.target)}"]
-    for name, value in redact_headers(decision.headers, secret):
-        lines.append(f"{name.decode('latin-1')}: {value.decode('latin-1')}")
+    for name, value in decision.headers:
+        shown = mask_value(value) if name in secret else value
+        lines.append(f"{name.decode('latin-1')}: {shown.decode('latin-1')}")
     lines.append(_describe_body(decision.body or b"", body))
     return Stage("transform", True, "\n".join(lines))
 

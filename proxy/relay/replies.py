@@ -52,6 +52,13 @@ async def send_error(send: Send, status: int, body: bytes, own_headers: list[tup
     await send({"type": "http.response.body", "body": body, "more_body": False})
 
 
+async def send_status(send: Send, status: int, request_id: str) -> None:
+    """Send a response of nothing but a status and an id: it needs nothing that could have failed before."""
+    headers = [(b"content-length", b"0"), (b"x-request-id", request_id.encode())]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
 async def send_no_content(send: Send, headers: list[tuple[bytes, bytes]]) -> None:
     """Send a 204 (RFC 9110 section 15.3.5), which has no body and states no length."""
     await send({"type": "http.response.start", "status": 204, "headers": [_date(), *headers]})

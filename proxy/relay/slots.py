@@ -31,7 +31,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from proxy.audit.journal import make_journal_directory
+from proxy.audit.segments import make_journal_directory
 
 SLOTS = 1 << 16
 BUCKET_SLOTS = 16

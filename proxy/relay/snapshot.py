@@ -12,12 +12,13 @@ import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from proxy.audit.secrets import SecretMask, build_mask
 from proxy.errors import DatabaseError, InvalidInputError
 from proxy.policy.decide import KeyEntry, Snapshot
 from proxy.policy.model import ApiKey, Route
 from proxy.policy.permissions import compile_permissions
 from proxy.policy.routing import build_route_table, compile_route
-from proxy.relay.references import resolve_headers
+from proxy.references import resolve_headers
 from proxy.store.database import Database
 from proxy.store.keys import load_keys
 from proxy.store.routes import load_routes
@@ -28,7 +29,10 @@ _log = logging.getLogger(__name__)
 
 
 class SnapshotSource:
-    """Owns the current snapshot. `start` loads the first one and keeps watching until `stop`."""
+    """Owns the current snapshot. `start` loads the first one and keeps watching until `stop`.
+
+    `mask` hides the secrets of the same routes from whatever is written down.
+    """
 
     def __init__(
         self,
@@ -37,12 +41,15 @@ class SnapshotSource:
         strip_headers: tuple[str, ...] = (),
         environ: Mapping[str, str],
         folder: Path,
+        key_prefix: str = "fg_",
     ) -> None:
         self.current = Snapshot()
+        self.mask = SecretMask(key_prefix=key_prefix)
         self._open_database = open_database
         self._strip_headers = strip_headers
         self._environ = environ
         self._folder = folder
+        self._key_prefix = key_prefix
         self._revision: int | None = None  # of what `current` was built from, if it is still there
         self._trouble = ""
         self._stopping = threading.Event()
@@ -105,6 +112,8 @@ class SnapshotSource:
         for problem in problems:
             _log.error("%s", problem)
         entries = {key.digest: entry for key in keys if (entry := _compile_key(key))}
+        # Before the routes: no request may use a secret that is not masked yet.
+        self.mask = build_mask(routes, self._environ, self._folder, self._key_prefix)
         usable = [ready for route in routes if (ready := self._prepare(route))]
         return Snapshot(revision, entries, build_route_table(usable, strip_headers=self._strip_headers))
 

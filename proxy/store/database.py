@@ -110,13 +110,19 @@ class Database:
 
 
 def open_database(
-    path: Path, *, create: bool, allow_pending: bool = False, durable: bool = False
+    path: Path,
+    *,
+    create: bool,
+    allow_pending: bool = False,
+    allow_faults: bool = False,
+    durable: bool = False,
 ) -> Database:
     """Return the open database at `path`, or raise `DatabaseError` with the file untouched.
 
     With `create`, what is missing is made: folders, file, pending migrations. Without it a missing database
-    is an error, and so are pending migrations unless `allow_pending`. `durable` makes every commit survive a
-    loss of power, at the price of a disk flush.
+    is an error, and so are pending migrations unless `allow_pending`. With `allow_faults` the tables of a
+    file that is FastGate's are not looked at. `durable` makes every commit survive a loss of power, at the
+    price of a disk flush.
     """
     with _translating(path), _translating_files(path):
         size = _measure_file(path)
@@ -128,7 +134,8 @@ def open_database(
             check_owner(path)
         database = Database(path, query=_choose_access(path, create=create), durable=durable)
         try:
-            _prepare(database, create=create, allow_pending=allow_pending)
+            if not allow_faults:
+                _prepare(database, create=create, allow_pending=allow_pending)
         except BaseException:
             database.close()
             raise

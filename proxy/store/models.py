@@ -16,6 +16,7 @@ from proxy.clock import format_stored, parse_stored
 from proxy.errors import DatabaseError
 
 Row = dict[str, Any]
+PLACES_PER_US = 4096
 # Generic in the stubs alone: at run time peewee's fields take no parameters.
 Fields: TypeAlias = "tuple[peewee.Field[Any], ...]"
 
@@ -147,11 +148,68 @@ class ProxyRouteRow(peewee.Model):
         table_name = "proxy_routes"
 
 
+class LogFact(peewee.Model):
+    """What filters and figures read of a request: one narrow row, its texts by their numbers in `log_words`.
+
+    `place` is microseconds since the epoch times `PLACES_PER_US`, plus a number that tells requests of the
+    same microsecond apart, so that the order of places is the order of time.
+    """
+
+    place = peewee.BigIntegerField(primary_key=True)
+    key_n = peewee.IntegerField(null=True)
+    source_n = peewee.IntegerField(null=True)
+    route_n = peewee.IntegerField(null=True)
+    method_n = peewee.IntegerField(null=True)
+    path_n = peewee.IntegerField(null=True)
+    ip_n = peewee.IntegerField(null=True)
+    text_n = peewee.IntegerField(null=True)  # path, target and user agent
+    error_n = peewee.IntegerField(null=True)
+    status = peewee.IntegerField(null=True)
+    is_stream = peewee.BooleanField(null=True)
+    took_ms = peewee.IntegerField(null=True)  # null as long as the request has not ended
+    ttfb_ms = peewee.IntegerField(null=True)
+    gateway_us = peewee.IntegerField(null=True)
+    request_size = peewee.BigIntegerField(null=True)
+    response_size = peewee.BigIntegerField(null=True)
+    id = peewee.CharField(50)
+
+    class Meta:
+        table_name = "log_facts"
+
+
+class LogWord(peewee.Model):
+    """A text of the audit trail and its number. `last_day` is the last day since the epoch that had it."""
+
+    n = peewee.IntegerField(primary_key=True)
+    kind = peewee.CharField(10)
+    word = peewee.TextField()
+    last_day = peewee.IntegerField()
+
+    class Meta:
+        table_name = "log_words"
+
+
+class JournalWriterRow(peewee.Model):
+    """How many requests a writer has begun (its last number), and what became of their rows."""
+
+    writer_id = peewee.CharField(64, primary_key=True)
+    accepted = peewee.BigIntegerField()
+    stored = peewee.BigIntegerField()
+    pruned = peewee.BigIntegerField(default=0)
+
+    class Meta:
+        table_name = "journal_writers"
+
+
 class GatewayState(peewee.Model):
-    """The one row of the gateway. Triggers add 1 to `revision` whenever policy's data changes."""
+    """The one row of the gateway. Triggers add 1 to `revision` whenever policy's data changes.
+
+    `bodies_pruned_to` is the place up to which no request has its bodies any more.
+    """
 
     id = peewee.IntegerField(primary_key=True)
     revision = peewee.IntegerField()
+    bodies_pruned_to = peewee.BigIntegerField(default=0)
 
     class Meta:
         table_name = "gateway_state"

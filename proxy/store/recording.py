@@ -3,26 +3,32 @@
 A batch is one transaction: rows, key usage and how far each journal segment has been read are committed
 together, so that a recorder that dies at any point repeats nothing and skips nothing.
 
-Rows go through `executemany` with statements that peewee wrote once: building a peewee query for each row
-costs several times as much as the row itself.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any
 
-import peewee
-from peewee import fn
+from peewee import EXCLUDED, Case, fn
 
-from proxy.clock import from_us
+from proxy.clock import from_us, to_us
 from proxy.store.database import Database
-from proxy.store.models import ApiKeyRow, AuditLogRow, JournalSegment
+from proxy.store.facts import (
+    Fact,
+    FactEnd,
+    FactFirstByte,
+    WordBook,
+    end_facts,
+    interrupt_facts,
+    note_first_bytes,
+    place_of,
+    write_facts,
+)
+from proxy.store.models import ApiKeyRow, AuditLogRow, JournalSegment, JournalWriterRow
+from proxy.store.statements import Columns, execute_many, insert_statement, kind_of, update_statement
 
-Columns = tuple[object, ...]
-PeeweeKind = Callable[[None], peewee.Database]  # a class of databases: what differs is the dialect
 INTERRUPTED = "interrupted"
 
 BEGIN_COLUMNS = (
@@ -57,6 +63,7 @@ END_COLUMNS = (
     "response_body",
     "gateway_ms",
 )
+ROW_COLUMNS = BEGIN_COLUMNS + END_COLUMNS
 FIRST_BYTE_COLUMNS = ("first_response_time", "is_stream")
 # The end columns of a request that is still in flight.
 NO_END: Columns = (None, None, None, None, None, None, False, 0, None, None, None, None, None)
@@ -71,40 +78,62 @@ class Usage:
 
 
 @dataclass(slots=True)
+class Account:
+    """How many requests a writer began in a batch, and the number of the last."""
+
+    count: int = 0
+    last: int = 0
+
+
+@dataclass(slots=True)
 class Batch:
     """What one transaction writes: tuples in the order of the column lists above, the id last in updates."""
 
     inserts: list[Columns] = field(default_factory=list)
     first_bytes: list[Columns] = field(default_factory=list)  # first_response_time, is_stream, id
     ends: list[Columns] = field(default_factory=list)
+    facts: list[Fact] = field(default_factory=list)
+    fact_first_bytes: list[FactFirstByte] = field(default_factory=list)
+    fact_ends: list[FactEnd] = field(default_factory=list)
     usage: dict[str, Usage] = field(default_factory=dict)
+    writers: dict[str, Account] = field(default_factory=dict)
 
-    def count_usage(self, key_id: str, at_us: int, count: int = 1) -> None:
-        """Add uses of a key, the latest of them at `at_us`."""
-        usage = self.usage.setdefault(key_id, Usage())
-        usage.count += count
-        usage.last_us = max(usage.last_us, at_us)
+    def count_usage(self, key_id: str, at_us: int) -> None:
+        """Add a use of a key."""
+        usage = self.usage.get(key_id)
+        if usage is None:
+            usage = self.usage[key_id] = Usage()
+        usage.count += 1
+        if at_us > usage.last_us:
+            usage.last_us = at_us
 
-    def extend(self, other: Batch) -> None:
-        """Add what another batch writes."""
-        self.inserts += other.inserts
-        self.first_bytes += other.first_bytes
-        self.ends += other.ends
-        for key_id, usage in other.usage.items():
-            self.count_usage(key_id, usage.last_us, usage.count)
+    def count_requests(self, writer_id: str, count: int, last: int) -> None:
+        """Add requests that a writer began, `last` being the number of the last."""
+        account = self.writers.setdefault(writer_id, Account())
+        account.count += count
+        account.last = max(account.last, last)
 
 
-def write_batch(database: Database, batch: Batch, offsets: Mapping[str, int]) -> None:
+def write_batch(database: Database, batch: Batch, offsets: Mapping[str, int], book: WordBook) -> None:
     """Commit a batch and the offsets it was read up to, all or nothing. Raises `DatabaseError`."""
-    with database.transaction():
-        kind: PeeweeKind = type(database.peewee)
-        _execute_many(database, _insert_statement(kind), batch.inserts)
-        _execute_many(database, _update_statement(kind, FIRST_BYTE_COLUMNS), batch.first_bytes)
-        _execute_many(database, _update_statement(kind, END_COLUMNS), batch.ends)
-        for key_id, usage in batch.usage.items():
-            _add_usage(database, key_id, usage)
-        for name, offset in offsets.items():
-            JournalSegment.insert(name=name, offset=offset).on_conflict_replace().execute(database.peewee)
+    try:
+        with database.transaction():
+            kind = kind_of(database)
+            execute_many(database, insert_statement(kind, AuditLogRow, ROW_COLUMNS), batch.inserts)
+            execute_many(database, _update(database, FIRST_BYTE_COLUMNS), batch.first_bytes)
+            execute_many(database, _update(database, END_COLUMNS), batch.ends)
+            write_facts(database, book, batch.facts)
+            note_first_bytes(database, batch.fact_first_bytes)
+            end_facts(database, book, batch.fact_ends)
+            for key_id, usage in batch.usage.items():
+                _add_usage(database, key_id, usage)
+            for writer_id, account in batch.writers.items():
+                _add_account(database, writer_id, account)
+            for name, offset in offsets.items():
+                JournalSegment.insert(name=name, offset=offset).on_conflict_replace().execute(database.peewee)
+    except BaseException:
+        book.forget()
+        raise
 
 
 def read_offsets(database: Database) -> dict[str, int]:
@@ -113,15 +142,25 @@ def read_offsets(database: Database) -> dict[str, int]:
     return {row["name"]: row["offset"] for row in rows}
 
 
-def finish_writer(database: Database, writer_id: str) -> int:
+def finish_writer(database: Database, writer_id: str, book: WordBook) -> int:
     """Mark the requests that a writer began and can no longer end; return how many there were."""
     unfinished = (
         AuditLogRow.writer_id == writer_id,
         AuditLogRow.response_time.is_null(),
         AuditLogRow.error_message.is_null(),
     )
-    with database.transaction():
-        return int(AuditLogRow.update(error_message=INTERRUPTED).where(*unfinished).execute(database.peewee))
+    rows = database.fetch(AuditLogRow.select(AuditLogRow.id, AuditLogRow.request_time).where(*unfinished))
+    if not rows:
+        return 0
+    places = [(place_of(to_us(row["request_time"])), row["id"]) for row in rows]
+    try:
+        with database.transaction():
+            AuditLogRow.update(error_message=INTERRUPTED).where(*unfinished).execute(database.peewee)
+            interrupt_facts(database, book, INTERRUPTED, places)
+    except BaseException:
+        book.forget()
+        raise
+    return len(rows)
 
 
 def forget_segments(database: Database, names: Iterable[str]) -> None:
@@ -130,33 +169,26 @@ def forget_segments(database: Database, names: Iterable[str]) -> None:
         JournalSegment.delete().where(JournalSegment.name.in_(list(names))).execute(database.peewee)
 
 
-def _execute_many(database: Database, statement: str, rows: Sequence[Columns]) -> None:
-    if rows:
-        database.connection().executemany(statement, rows)
+def _update(database: Database, names: tuple[str, ...]) -> str:
+    return update_statement(kind_of(database), AuditLogRow, names, _is_unfinished_one)
 
 
-# A statement is the same for every batch, and peewee takes its time to write one.
-@lru_cache(maxsize=4)
-def _insert_statement(kind: PeeweeKind) -> str:
-    columns = BEGIN_COLUMNS + END_COLUMNS
-    fields = [getattr(AuditLogRow, name) for name in columns]
-    # A row that is there already came from the same event: writing it again changes nothing.
-    query = AuditLogRow.insert_many([(None,) * len(columns)], fields=fields).on_conflict_ignore()
-    return _write_statement(kind, query)
+def _is_unfinished_one() -> Any:
+    return (AuditLogRow.id == "") & AuditLogRow.response_time.is_null()
 
 
-@lru_cache(maxsize=8)
-def _update_statement(kind: PeeweeKind, columns: tuple[str, ...]) -> str:
-    # Peewee orders the columns of an UPDATE as the model declares them; the lists above have that order.
-    values = {getattr(AuditLogRow, name): None for name in columns}
-    query = AuditLogRow.update(values).where(AuditLogRow.id == "", AuditLogRow.response_time.is_null())
-    return _write_statement(kind, query)
-
-
-def _write_statement(kind: PeeweeKind, query: Any) -> str:
-    # The query lends its statement; the parameters are the rows', in the order of its placeholders.
-    statement: str = query.bind(kind(None)).sql()[0]
-    return statement
+def _add_account(database: Database, writer_id: str, account: Account) -> None:
+    known = JournalWriterRow
+    new = known.insert(writer_id=writer_id, accepted=account.last, stored=account.count)
+    new.on_conflict(
+        conflict_target=[known.writer_id],
+        update={
+            known.accepted: Case(
+                None, [(EXCLUDED.accepted > known.accepted, EXCLUDED.accepted)], known.accepted
+            ),
+            known.stored: known.stored + EXCLUDED.stored,
+        },
+    ).execute(database.peewee)
 
 
 def _add_usage(database: Database, key_id: str, usage: Usage) -> None:

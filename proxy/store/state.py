@@ -12,7 +12,17 @@ from typing import TYPE_CHECKING
 
 from proxy.clock import parse_stored
 from proxy.errors import DatabaseError
-from proxy.store.models import ApiKeyRow, AuditLogRow, GatewayState, JournalSegment, ProxyRouteRow, Row
+from proxy.store.models import (
+    ApiKeyRow,
+    AuditLogRow,
+    GatewayState,
+    JournalSegment,
+    JournalWriterRow,
+    LogFact,
+    LogWord,
+    ProxyRouteRow,
+    Row,
+)
 
 if TYPE_CHECKING:
     from proxy.store.database import Database
@@ -20,7 +30,16 @@ if TYPE_CHECKING:
 APPLICATION_ID = 0x46474154  # "FGAT", written by the first migration into the file's header
 HISTORY_TABLE = "schema_migration"
 _FIRST_SCRIPT = "0001_initial.py"
-_MODELS = (ApiKeyRow, AuditLogRow, ProxyRouteRow, GatewayState, JournalSegment)
+_MODELS = (
+    ApiKeyRow,
+    AuditLogRow,
+    ProxyRouteRow,
+    GatewayState,
+    JournalSegment,
+    LogFact,
+    LogWord,
+    JournalWriterRow,
+)
 _TABLES = frozenset(model._meta.table_name for model in _MODELS)
 
 

@@ -107,6 +107,10 @@ class Gate:
         with closing(sqlite3.connect(self.fastgate.folder / _DATABASE, timeout=BOUND_SECONDS)) as database:
             database.execute(statement, values)
             database.commit()
+        self.wait_for_revision()
+
+    def wait_for_revision(self) -> None:
+        """Return when every worker has seen the keys and routes as they are now."""
         ((row),) = self.read("SELECT revision FROM gateway_state")
         wait_for(lambda: self.metric("fastgate_snapshot_revision"), lambda seen: seen >= row["revision"])
 

@@ -19,7 +19,8 @@ from typing import Any
 from proxy.running import Note, read_running
 from proxy.store.database import open_database
 from proxy.store.keys import create_key
-from proxy.store.logs import LogFilter, list_logs
+from proxy.store.log_filter import LogFilter
+from proxy.store.logs import list_logs
 from proxy.store.routes import NewRoute, add_route, delete_routes, list_routes
 
 ROOT = Path(__file__).parents[2]
@@ -49,7 +50,9 @@ def has_ended(pid: int) -> bool:
 class ServedGateway:
     """A gateway in a folder of its own; what it writes to standard error is in `lines`."""
 
-    def __init__(self, folder: Path, *, workers: int = 2, grace_seconds: float = 30, **environ: str) -> None:
+    def __init__(
+        self, folder: Path, *, workers: int = 2, grace_seconds: float = 30, log: str = "", **environ: str
+    ) -> None:
         self.folder = folder
         self.backend = socket.create_server(("127.0.0.1", 0), backlog=256)
         self.backend.settimeout(WAIT_SECONDS)
@@ -62,7 +65,7 @@ class ServedGateway:
         self.key = self.create_key()
         self.environ = {name: value for name, value in os.environ.items() if not name.startswith("FASTGATE_")}
         self.environ |= {"HOME": str(folder), "PYTHONPATH": str(ROOT), **environ}
-        self.configure(workers=workers, grace_seconds=grace_seconds)
+        self.configure(workers=workers, grace_seconds=grace_seconds, log=log)
         self.lines: list[str] = []
         self.process = self._start()
         found: Queue[int] = Queue()
@@ -70,12 +73,15 @@ class ServedGateway:
         self.port = found.get(timeout=WAIT_SECONDS)
         assert self.port, self.lines
 
-    def configure(self, *, workers: int = 2, grace_seconds: float = 30, more: str = "") -> None:
-        """Write the configuration."""
+    def configure(
+        self, *, workers: int = 2, grace_seconds: float = 30, more: str = "", log: str = ""
+    ) -> None:
+        """Write the configuration; `more` is of the section app, `log` the section logging."""
         (self.folder / "fastgate.yaml").write_text(
             f"app: {{port: 0, workers: {workers}{more}}}\ndatabase: {{url: 'sqlite:///{self.database}'}}\n"
             f"proxy: {{shutdown_grace: {grace_seconds}}}\naudit: {{directory: '{self.journal}'}}\n"
             "security: {admin_token: 'token-of-the-test'}\nrate_limiting: {enabled: false}\n"
+            f"logging: {{{log}}}\n"
         )
 
     def _start(self) -> subprocess.Popen[str]:

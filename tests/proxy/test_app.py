@@ -14,7 +14,7 @@ import pytest
 from quart.testing.app import LifespanError
 
 from proxy.app import Worker, create_app
-from proxy.audit.journal import list_segments
+from proxy.audit.segments import list_segments
 from proxy.errors import DatabaseError, FastGateError
 from proxy.relay.cells import read_cells
 from proxy.relay.counters import LAYOUT, add_readings, metrics_directory

@@ -71,7 +71,7 @@ def test_health_needs_no_key_and_tells_no_more_than_it_should(settings: Settings
 def test_health_is_503_while_the_journal_cannot_be_written(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(*_: object) -> None:
+    def refuse(*_: object, **__: object) -> None:
         raise JournalError("the disk is full")
 
     async def run() -> tuple[int, Any]:

@@ -19,7 +19,8 @@ import pytest
 
 from proxy.store.database import open_database
 from proxy.store.keys import create_key
-from proxy.store.logs import LogFilter, list_logs
+from proxy.store.log_filter import LogFilter
+from proxy.store.logs import list_logs
 from proxy.store.routes import NewRoute, add_route
 
 _ROOT = Path(__file__).parents[2]

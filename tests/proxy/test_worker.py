@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.audit.journal import list_segments
+from proxy.audit.segments import list_segments
 from proxy.errors import DatabaseError
 from proxy.listening import bind_listener
 from proxy.settings import AuditSettings, DatabaseSettings, Settings

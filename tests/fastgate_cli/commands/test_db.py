@@ -27,11 +27,11 @@ def test_a_pending_migration_is_exit_1_until_it_is_applied(cli: Cli) -> None:
     cli("db", "upgrade")
     path = cli("db", "path").stdout.strip()
     with sqlite3.connect(path) as connection:
-        connection.executescript(
-            "DELETE FROM schema_migration;"
-            "DROP TABLE api_keys; DROP TABLE proxy_routes; DROP TABLE audit_logs;"
-            "DROP TABLE gateway_state; DROP TABLE journal_segments;"
-        )
+        found = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+        connection.execute("DELETE FROM schema_migration")
+        for (table,) in found:
+            if table != "schema_migration":
+                connection.execute(f"DROP TABLE {table}")
     connection.close()
     status = cli("db", "status", "--json")
     assert status.returncode == 1

@@ -11,7 +11,7 @@ import pytest
 from fastgate_cli.commands.log_filters import build_filter, find_midnight
 from fastgate_cli.context import Invocation
 from proxy.errors import InvalidInputError
-from proxy.store.logs import LogFilter
+from proxy.store.log_filter import LogFilter
 
 NOTHING: dict[str, Any] = {
     **dict.fromkeys(("since", "until", "key", "source", "route", "method", "path", "status")),

@@ -16,11 +16,10 @@ from typing import Any
 import pytest
 
 from proxy.audit.events import AuditEvent, Begin, End, FirstByte
-from proxy.audit.rows import build_batch
 from proxy.clock import now_us
 from proxy.ids import encode_ulid
 from proxy.store.database import open_database
-from proxy.store.recording import write_batch
+from tests.proxy.store.rows import record_events
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 TerminalCli = Callable[..., tuple[int, str]]
@@ -30,7 +29,7 @@ TABLE = {"COLUMNS": "80"}
 CONFIGURATION = "database: {url: 'sqlite:///fastgate.db'}\n"
 SECOND_US = 1_000_000
 MINUTE_US = 60 * SECOND_US
-HEADERS = [(b"accept", b"*/*"), (b"x-tag", b"one"), (b"x-tag", b"two")]
+HEADERS = '[["accept","*/*"],["x-tag","one"],["x-tag","two"]]'
 PLAIN, STREAM, REFUSED, FAILED, RUNNING = (encode_ulid(1_700_000_000_000 + n, bytes(10)) for n in range(5))
 
 
@@ -50,7 +49,7 @@ def record(tmp_path: Path, empty_database: Path) -> Record:
 
     def write(events: Sequence[AuditEvent]) -> None:
         with open_database(tmp_path / "fastgate.db", create=False) as database:
-            write_batch(database, build_batch(events, writer_id="worker-1", created_us=now_us()), {})
+            record_events(database, events)
 
     return write
 

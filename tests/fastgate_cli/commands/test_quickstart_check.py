@@ -23,11 +23,10 @@ from fastgate_cli.commands.quickstart_check import (
 from fastgate_cli.context import Invocation
 from fastgate_cli.output import OutputOptions, pick_columns
 from proxy.audit.events import AuditEvent, Begin, End
-from proxy.audit.rows import build_batch
 from proxy.clock import now_us
 from proxy.errors import UpstreamError
 from proxy.ids import new_ulid
-from proxy.store.recording import write_batch
+from tests.proxy.store.rows import record_events
 
 Answer = tuple[int, str, bytes]
 StartServer = Callable[..., str]
@@ -110,7 +109,7 @@ def record(invocation: Invocation, facts: dict[str, Any]) -> str:
         End(ulid, began_us, 5_000, **facts),
     ]
     with invocation.writing() as database:
-        write_batch(database, build_batch(events, writer_id="worker-1", created_us=began_us), {})
+        record_events(database, events)
     return f"req_{ulid}"
 
 

@@ -6,7 +6,6 @@ import resource
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.audit.events import AuditEvent, Begin, End, FirstByte
-from proxy.audit.exchange import TEXT_MAX, AuditPolicy, AuditTrail, build_audit_policy
-from proxy.audit.journal import JournalWriter, list_segments
+from proxy.audit.journal import JournalWriter
 from proxy.audit.redact import MASK
-from proxy.errors import JournalError
+from proxy.audit.scribe import TEXT_MAX
+from proxy.audit.segments import list_segments
+from proxy.audit.trail import AuditPolicy, AuditTrail, build_audit_policy
 from proxy.policy.decide import Forward, Refuse
 from proxy.policy.model import ApiKey, HeaderPairs, RequestHead, Route
 from proxy.policy.routing import compile_route
@@ -102,7 +102,7 @@ def test_a_stream_is_a_begin_a_first_byte_and_an_end(bench: Bench) -> None:
             source_path="team",
             route_id="rt_1",
             target_url="http://backend:8000/v1/chat",
-            headers=[(b"user-agent", b"curl/8"), (b"accept", b"*/*")],
+            headers='[["user-agent","curl/8"],["accept","*/*"]]',
         ),
         FirstByte(exchange.ulid, BEGAN_US, 150),
         End(
@@ -116,9 +116,11 @@ def test_a_stream_is_a_begin_a_first_byte_and_an_end(bench: Bench) -> None:
             response_size=21,
             is_stream=True,
             chunks=3,
-            headers=STREAM,
+            headers='[["content-type","text/event-stream; charset=utf-8"]]',
             request_body=b"01234567",
-            response_body=b"data: xd",
+            response_body=b"data: xdata: xdata: x",
+            response_type="text/event-stream; charset=utf-8",
+            is_request_cut=True,
         ),
     ]
     assert exchange.request_id == "req_" + exchange.ulid
@@ -205,45 +207,6 @@ def test_durations_do_not_follow_a_clock_that_is_set_back(
     assert isinstance(end, End)
     assert (first.began_us, end.began_us) == (BEGAN_US, BEGAN_US)
     assert 0 <= first.after_us <= end.after_us < 60_000_000
-
-
-def test_a_request_that_cannot_be_recorded_is_refused_and_leaves_no_gap(bench: Bench) -> None:
-    bench.open().begin(forward())
-    with full_disk(), pytest.raises(JournalError):
-        bench.open().begin(forward())
-    assert (bench.trail.is_failing, bench.trail.events_lost) == (True, 0)
-
-    bench.open().begin(forward())
-
-    sequences = [event.sequence for event in bench.events() if isinstance(event, Begin)]
-    assert sequences == [1, 2]
-    assert not bench.trail.is_failing
-
-
-def test_on_failure_forward_lets_it_through_and_counts_the_gap(tmp_path: Path) -> None:
-    bench = Bench(tmp_path, replace(POLICY, forward_on_failure=True))
-    with full_disk():
-        exchange = bench.open()
-        exchange.begin(forward())
-        assert bench.trail.events_lost == 1
-        exchange.end()
-    bench.open().begin(forward())
-
-    assert (bench.trail.events_lost, bench.trail.is_failing) == (2, False)
-    assert [event.sequence for event in bench.events() if isinstance(event, Begin)] == [2]
-
-
-def test_a_stream_goes_on_over_a_full_disk_and_what_was_lost_is_counted(bench: Bench) -> None:
-    exchange = bench.open()
-    exchange.begin(forward())
-    with full_disk():
-        exchange.take_response_head(200, STREAM)
-        exchange.take_response_bytes(b"x")
-        exchange.end()
-        bench.open().refuse(refuse(), 401, "unknown_api_key", 1)
-
-    assert bench.trail.events_lost == 4
-    assert [type(event) for event in bench.events()] == [Begin]
 
 
 def test_without_a_journal_nothing_is_written_and_nothing_fails() -> None:
@@ -339,4 +302,4 @@ def test_sizes_count_every_byte_and_bodies_keep_the_first_ones(
     end, whole = bench.events()[-1], b"".join(chunks)
     assert isinstance(end, End)
     assert (end.request_size, end.response_size) == (len(whole), len(whole))
-    assert (end.request_body, end.response_body) == (whole[:8], whole[:8])
+    assert (end.request_body or b"", end.response_body or b"") == (whole[:8], whole[:8])

@@ -13,13 +13,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.audit.claim import claim_journal, mark_recorded
 from proxy.audit.events import AuditEvent, End, FirstByte
-from proxy.audit.journal import JournalWriter, Segment, list_segments
+from proxy.audit.journal import JournalWriter
+from proxy.audit.segments import Segment, frame_record, list_segments
 from proxy.errors import JournalError
 
 ROOT = Path(__file__).parents[3]
@@ -134,8 +136,9 @@ def test_a_torn_tail_hides_no_whole_record(tmp_path_factory: pytest.TempPathFact
     size = cut % (ends[-1] + 1)
     os.truncate(segment.path, size)
 
-    events, offset = segment.read(0, READ_BYTES)
+    events, offset, damaged = segment.read(0, READ_BYTES)
 
+    assert damaged == 0
     whole = [end for end in ends if end <= size]
     assert offset == (whole[-1] if whole else 0)
     # Events that were appended together are there together, or not at all.
@@ -151,9 +154,8 @@ def test_what_a_power_cut_leaves_behind_the_last_record_is_not_an_event(tmp_path
     size = segment.path.stat().st_size
     segment.path.write_bytes(segment.path.read_bytes() + tail)
 
-    assert segment.read(0, READ_BYTES) == ([event(1)], size)
-    assert segment.read(size, READ_BYTES) == ([], size)
-    assert segment.salvage(size) == []
+    assert segment.read(0, READ_BYTES) == ([event(1)], size, 0)
+    assert segment.read(size, READ_BYTES) == ([], size, 0)
 
 
 def test_a_damaged_byte_costs_its_own_record_only(tmp_path: Path) -> None:
@@ -168,10 +170,44 @@ def test_a_damaged_byte_costs_its_own_record_only(tmp_path: Path) -> None:
     data[ends[1] + 20] ^= 1
     segment.path.write_bytes(data)
 
-    events, offset = segment.read(0, READ_BYTES)
+    events, offset, damaged = segment.read(0, READ_BYTES)
 
-    assert (events, offset) == ([event(0, padding=50), event(1, padding=50)], ends[1])
-    assert segment.salvage(offset) == [event(3, padding=50), event(4, padding=50)]
+    assert events == [event(number, padding=50) for number in (0, 1, 3, 4)]
+    assert (offset, damaged) == (ends[4], ends[2] - ends[1])
+
+
+def test_a_damaged_record_at_the_end_may_still_be_written_to(tmp_path: Path) -> None:
+    writer = JournalWriter(tmp_path, "w")
+    writer.append(event(0))
+    segment = list_segments(tmp_path)[0]
+    size = segment.path.stat().st_size
+    writer.append(event(1))
+    data = bytearray(segment.path.read_bytes())
+    data[size + 10] ^= 1
+    segment.path.write_bytes(data)
+
+    assert segment.read(0, READ_BYTES) == ([event(0)], size, 0)
+    assert segment.read(size, READ_BYTES) == ([], size, 0)
+    writer.append(event(2))
+    assert segment.read(size, READ_BYTES).events == [event(2)]
+
+
+def test_a_record_of_another_version_costs_itself_only(tmp_path: Path) -> None:
+    path = tmp_path / "w.000001.log"
+    payloads = [msgspec.msgpack.encode(each) for each in ([event(0)], [["z", 1]], [event(1)])]
+    path.write_bytes(b"".join(map(frame_record, payloads)))
+
+    reading = Segment(path).read(0, READ_BYTES)
+
+    assert reading == ([event(0), event(1)], path.stat().st_size, len(payloads[1]))
+
+
+def test_an_empty_record_is_passed_over_without_a_word(tmp_path: Path) -> None:
+    writer = JournalWriter(tmp_path, "w")
+    writer.append()
+    writer.append(event(1))
+
+    assert list_segments(tmp_path)[0].read(0, READ_BYTES)[::2] == ([event(1)], 0)
 
 
 @settings(deadline=None, max_examples=100)
@@ -181,10 +217,10 @@ def test_reading_takes_any_bytes(tmp_path_factory: pytest.TempPathFactory, data:
     path.write_bytes(data)
     segment = Segment(path)
 
-    events, end = segment.read(offset, 16)
+    events, end, damaged = segment.read(offset, 16)
 
     assert (events, end) == ([], offset) or offset < end <= len(data)
-    segment.salvage(offset)
+    assert 0 <= damaged <= end - offset
 
 
 def test_a_full_disk_leaves_no_half_record_and_is_recovered_from(tmp_path: Path) -> None:
@@ -213,7 +249,7 @@ def test_a_reader_that_saw_half_a_write_reads_on_where_the_next_one_is(tmp_path:
     # The first of two events is on the disk as a whole, the second is not: then the writer cuts both off.
     segment.path.write_bytes(whole[:100])
 
-    assert segment.read(0, READ_BYTES) == ([], 0)
+    assert segment.read(0, READ_BYTES) == ([], 0, 0)
 
 
 def test_the_journal_has_a_bound_and_goes_on_once_segments_are_gone(tmp_path: Path) -> None:
@@ -222,14 +258,32 @@ def test_the_journal_has_a_bound_and_goes_on_once_segments_are_gone(tmp_path: Pa
         writer.append(event(1, padding=110))
     for _ in range(2):
         with pytest.raises(JournalError, match="has reached 300 bytes"):
-            writer.append(event(2))
+            writer.append(event(2), within_bound=True)
     for segment in list_segments(tmp_path):
         if segment.is_finished():
             segment.path.unlink()
 
-    writer.append(event(7))
+    writer.append(event(7), within_bound=True)
 
     assert read_all(tmp_path)[-1] == event(7)
+
+
+def test_what_has_begun_can_end_beyond_the_bound(tmp_path: Path) -> None:
+    writer = JournalWriter(tmp_path, "w", segment_bytes_max=100, total_bytes_max=300)
+    for number in range(20):
+        writer.append(event(number, padding=110))
+
+    assert len(read_all(tmp_path)) == 20
+
+
+@pytest.mark.parametrize("sync", ["always", "interval"])
+def test_a_journal_that_is_forced_to_the_disk_holds_the_same(tmp_path: Path, sync: str) -> None:
+    writer = JournalWriter(tmp_path, "w", segment_bytes_max=100, sync=sync)
+    for number in range(20):
+        writer.append(event(number))
+    writer.close()
+
+    assert read_all(tmp_path) == [event(number) for number in range(20)]
 
 
 def test_a_folder_that_cannot_be_written_to_is_said_to_be_one(tmp_path: Path) -> None:
@@ -280,7 +334,7 @@ def test_a_record_larger_than_a_read_is_read_whole(tmp_path: Path) -> None:
     writer.append(event(1))
 
     segment = list_segments(tmp_path)[0]
-    events, offset = segment.read(0, 10)
+    events, offset, _ = segment.read(0, 10)
 
-    assert events == [large]
-    assert segment.read(offset, 10)[0] == [event(1)]
+    assert events[:1] == [large]
+    assert events[1:] + segment.read(offset, 10).events == [event(1)]

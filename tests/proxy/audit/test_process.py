@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -95,6 +96,27 @@ def test_rows_appear_while_it_runs_and_what_is_left_is_recorded_when_it_is_stopp
     assert rows(tmp_path) == {"a": None, "b": None}
     assert list(configuration.audit.directory.glob("*.log")) == []
     assert has_ended(pid)
+
+
+def test_another_takes_its_place_when_its_settings_change_and_only_then(
+    configuration: Settings, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with RecorderProcess(configuration) as recorder:
+        first = recorder.pid
+        recorder.reload(configuration)
+        writer = JournalWriter(configuration.audit.directory, "w")
+        record(writer, "a")
+        await_that(lambda: rows(tmp_path) == {"a": None})
+        assert recorder.pid == first
+
+        # A day and more ago: the one with the new settings deletes it.
+        recorder.reload(replace(configuration, audit=replace(configuration.audit, retention_days=1)))
+        await_that(lambda: recorder.pid != first)
+        await_that(lambda: rows(tmp_path) == {})
+        assert has_ended(first)
+        record(writer, "b")
+        writer.close()
+    assert "ended with" not in caplog.text
 
 
 def test_it_is_run_again_when_it_is_killed(configuration: Settings, tmp_path: Path) -> None:

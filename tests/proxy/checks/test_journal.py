@@ -12,6 +12,7 @@ from proxy.audit.journal import TOTAL_BYTES_MAX, JournalWriter
 from proxy.checks.journal import check_journal, count_waiting, judge_backlog
 from proxy.settings import Settings, database_path
 from proxy.store.database import open_database, open_for_reading
+from proxy.store.facts import WordBook
 from proxy.store.recording import Batch, write_batch
 
 
@@ -28,7 +29,7 @@ def test_what_is_recorded_does_not_wait(settings: Settings) -> None:
     write_segment(settings, 7, "worker-2-b")
     assert count_waiting(settings.audit.directory, None) == 107
     with open_database(database_path(settings), create=False) as database:
-        write_batch(database, Batch(), {name: 60})
+        write_batch(database, Batch(), {name: 60}, WordBook())
         assert count_waiting(settings.audit.directory, database) == 47
 
 

@@ -25,7 +25,7 @@ import uvloop
 
 from proxy.app import create_app
 from proxy.audit.events import AuditEvent, Begin, End
-from proxy.audit.journal import list_segments
+from proxy.audit.segments import list_segments
 from proxy.server import Site, read_limits, serve_site
 from proxy.settings import (
     AuditSettings,

@@ -9,7 +9,8 @@ from typing import Any, cast
 
 import pytest
 
-from proxy.audit.exchange import AuditPolicy, AuditTrail, Exchange
+from proxy.audit.exchange import Exchange
+from proxy.audit.trail import AuditPolicy, AuditTrail
 from proxy.http1.request import ServedRequest
 from proxy.policy.model import RequestHead
 from proxy.relay.asgi import (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any, Protocol
@@ -10,12 +11,15 @@ from typing import Any, Protocol
 import httpx
 import pytest
 
-from proxy.audit.exchange import AuditPolicy, AuditTrail
+from proxy.audit.events import AuditEvent
 from proxy.audit.journal import JournalWriter
+from proxy.audit.scribe import Scribe
+from proxy.audit.secrets import SecretMask
+from proxy.audit.trail import AuditPolicy, AuditTrail
 from proxy.errors import JournalError
 from proxy.policy.credentials import digest_secret
 from proxy.policy.decide import KeyEntry, Snapshot
-from proxy.policy.model import ApiKey, Route
+from proxy.policy.model import ApiKey, HeaderPairs, Route
 from proxy.policy.routing import build_route_table
 from proxy.relay.bounds import RelayBounds
 from proxy.relay.counters import Counters
@@ -62,15 +66,48 @@ class BrokenTable:
         raise RuntimeError(f"{len(password)} characters")
 
 
+class BrokenScribe(Scribe):
+    """Fails at whatever it is to write down."""
+
+    def write_headers(self, headers: HeaderPairs, presented: Sequence[bytes] = ()) -> str:
+        raise RuntimeError("a bug in the audit code")
+
+
+class LateBrokenScribe(Scribe):
+    """Fails at the headers of a response."""
+
+    def write_headers(self, headers: HeaderPairs, presented: Sequence[bytes] = ()) -> str:
+        if any(name == b"content-length" for name, _ in headers):
+            raise RuntimeError("a bug at the end")
+        return super().write_headers(headers, presented)
+
+
+class BrokenTrail(AuditTrail):
+    """A trail with a bug in what writes it."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.scribe = BrokenScribe(frozenset(), SecretMask)
+
+
+class LateBrokenTrail(AuditTrail):
+    """A trail with a bug that shows at the end of a request."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        mask = SecretMask()
+        self.scribe = LateBrokenScribe(frozenset(), lambda: mask)
+
+
 class FullJournal(JournalWriter):
     """A journal on a disk that can be full."""
 
     is_full = True
 
-    def append(self, *events: Any) -> None:
+    def append(self, *events: AuditEvent, within_bound: bool = False) -> None:
         if self.is_full:
             raise JournalError("the disk is full")
-        super().append(*events)
+        super().append(*events, within_bound=within_bound)
 
 
 async def system(scope: Any, receive: Any, send: Any) -> None:
@@ -95,6 +132,7 @@ class Build(Protocol):
         policy: AuditPolicy | None = None,
         counters: Counters | None = None,
         bounds: RelayBounds | None = None,
+        trail: type[AuditTrail] = AuditTrail,
     ) -> Any: ...
 
 
@@ -109,6 +147,7 @@ def build(make_gate: Fixture, tmp_path: Path, backend: Fixture) -> Build:
         policy: AuditPolicy | None = None,
         counters: Counters | None = None,
         bounds: RelayBounds | None = None,
+        trail: type[AuditTrail] = AuditTrail,
     ) -> Any:
         source = SnapshotSource(lambda: pytest.fail("no database"), environ={}, folder=tmp_path)
         key = ApiKey("key_1", digest_secret(SECRET.encode()))
@@ -120,7 +159,7 @@ def build(make_gate: Fixture, tmp_path: Path, backend: Fixture) -> Build:
             system=SystemPages(system, frozenset((b"/health",))),
             intake=Intake(source, counters, bounds, None, None),
             upstream=Upstream(transport or build_transport(), 5.0),
-            trail=AuditTrail(journal(tmp_path / "journal", "worker-1"), policy or AuditPolicy()),
+            trail=trail(journal(tmp_path / "journal", "worker-1"), policy or AuditPolicy()),
             counters=counters,
             bounds=bounds,
         )
@@ -339,6 +378,48 @@ def test_a_bug_in_the_middle_of_a_body_breaks_the_transfer_off(build: Build, log
     assert "a bug in the middle" in log.text
 
 
+@pytest.mark.parametrize("options", [{}, {"path": "/elsewhere"}, {"key": ""}])
+def test_a_bug_in_the_audit_code_is_a_bare_500_and_still_a_row(
+    build: Build, log: Fixture, options: dict[str, str]
+) -> None:
+    gate = build(trail=BrokenTrail)
+    reply = gate.ask(**options)
+    assert (reply.status, error_of(reply)["code"]) == (500, "internal_error")
+    (begin,), end = gate.begins(), gate.end_of(reply)
+    assert (begin.ulid, begin.sequence, begin.headers) == (end.ulid, 1, None)
+    assert (end.status, end.error) == (500, "internal_error")
+    assert "Traceback" in log.text
+    assert SECRET not in log.text + reply.body.decode()
+
+
+def test_a_bug_at_the_end_of_a_stream_is_still_a_row(build: Build, backend: Fixture, log: Fixture) -> None:
+    gate = build(trail=LateBrokenTrail)
+    client = gate.send()
+    wire = backend.accept()
+    wire.read_head()
+    wire.send(OK)
+    assert client.read_reply().status == 200
+    end = gate.wait_for_end()
+    assert (end.status, end.error) == (200, "internal_error")
+    assert "a bug at the end" in log.text
+
+
+def test_a_bug_in_the_error_handler_itself_is_a_500_with_an_id_and_a_row(
+    build: Build, log: Fixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> bytes:
+        raise RuntimeError("a bug in the error handler")
+
+    monkeypatch.setattr("proxy.relay.gateway.build_error", fail)
+    gate = build(transport=BrokenTransport())
+    reply = gate.ask()
+    assert (reply.status, reply.body) == (500, b"")
+    end = gate.end_of(reply)
+    assert (end.status, end.error) == (500, "internal_error")
+    assert reply.request_id in log.text
+    assert "a bug in the error handler" in log.text
+
+
 def test_a_page_needs_no_key_has_an_id_and_no_row(build: Build) -> None:
     gate = build()
     reply = gate.ask("/health", key="")
@@ -510,8 +591,8 @@ def test_a_page_sees_answers_and_errors_and_the_backend_has_no_say(
     assert reply.header("access-control-allow-origin") == "https://a.example"
     assert reply.header("vary") == "accept, Origin"
     assert "x-request-id" in reply.header("access-control-expose-headers")
-    theirs = dict(gate.end_of(reply).headers or ())
-    assert theirs[b"access-control-allow-origin"] == b"https://b.example"
+    theirs = dict(json.loads(gate.end_of(reply).headers or "[]"))
+    assert theirs["access-control-allow-origin"] == "https://b.example"
     for options in ({"key": ""}, {"path": "/elsewhere"}):
         refused = gate.ask(headers=["origin: https://a.example"], **options)
         assert error_of(refused)

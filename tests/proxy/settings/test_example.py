@@ -12,14 +12,6 @@ from proxy.settings.document import read_document
 from proxy.settings.model import SECTIONS, section_keys
 
 KNOWN = {section: [name for name, _, _ in section_keys(section)] for section in SECTIONS}
-LATER = [
-    "logging.file",
-    "logging.max_size",
-    "logging.backup_count",
-    "audit.fsync",
-    "audit.retention_days",
-    "audit.body_retention_days",
-]
 
 
 def comment_above(line: int) -> str:
@@ -59,8 +51,6 @@ def test_loading_it_unchanged_is_as_having_no_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", [f"{section}.{key}" for section in KNOWN for key in KNOWN[section]])
-def test_every_key_is_explained_and_says_if_it_is_for_later(name: str) -> None:
+def test_every_key_is_explained(name: str) -> None:
     entry = read_document(example_text().encode(), "example", KNOWN).entries[name]
-    comment = comment_above(entry.key_line)
-    assert comment
-    assert ("(from a later version)" in comment) == (name in LATER)
+    assert comment_above(entry.key_line)

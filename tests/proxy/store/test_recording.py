@@ -13,6 +13,7 @@ import pytest
 from proxy.clock import format_us
 from proxy.errors import DatabaseError
 from proxy.store.database import Database, open_database
+from proxy.store.facts import WordBook
 from proxy.store.models import ApiKeyRow, AuditLogRow
 from proxy.store.recording import (
     BEGIN_COLUMNS,
@@ -20,12 +21,12 @@ from proxy.store.recording import (
     INTERRUPTED,
     NO_END,
     Batch,
-    Columns,
     finish_writer,
     forget_segments,
     read_offsets,
     write_batch,
 )
+from proxy.store.statements import Columns
 
 BEGAN_US = 1_769_817_600_000_000
 
@@ -39,6 +40,14 @@ def database(tmp_path: Path) -> Iterator[Database]:
                     database.peewee
                 )
         yield database
+
+
+def write(database: Database, batch: Batch, offsets: dict[str, int]) -> None:
+    write_batch(database, batch, offsets, WordBook())
+
+
+def finish(database: Database, writer_id: str) -> int:
+    return finish_writer(database, writer_id, WordBook())
 
 
 def begin(name: str, writer_id: str = "w") -> Columns:
@@ -74,8 +83,8 @@ def usage(database: Database, key_id: str) -> tuple[int | None, str | None]:
 
 def test_every_end_column_goes_where_it_belongs_in_an_update_too(database: Database) -> None:
     values = tuple(f"value {name}" for name in END_COLUMNS)
-    write_batch(database, Batch(inserts=[begin("updated") + NO_END, begin("inserted") + values]), {})
-    write_batch(database, Batch(ends=[(*values, "log_updated")]), {})
+    write(database, Batch(inserts=[begin("updated") + NO_END, begin("inserted") + values]), {})
+    write(database, Batch(ends=[(*values, "log_updated")]), {})
 
     columns = ", ".join(END_COLUMNS)
     for row in database.connection().execute(f"SELECT {columns} FROM audit_logs"):
@@ -88,31 +97,31 @@ def test_writing_a_row_again_changes_nothing(database: Database) -> None:
         first_bytes=[(format_us(BEGAN_US + 1), True, "log_b")],
         ends=[(*ending(502, "upstream_truncated"), "log_b")],
     )
-    write_batch(database, batch, {})
+    write(database, batch, {})
     before = database.connection().execute("SELECT * FROM audit_logs").fetchall()
 
-    write_batch(database, batch, {})
-    write_batch(database, Batch(ends=[(*ending(500, "other"), "log_a")]), {})
+    write(database, batch, {})
+    write(database, Batch(ends=[(*ending(500, "other"), "log_a")]), {})
 
     assert database.connection().execute("SELECT * FROM audit_logs").fetchall() == before
 
 
 def test_a_first_byte_that_comes_after_the_end_changes_nothing(database: Database) -> None:
-    write_batch(database, Batch(inserts=[begin("a") + ending()]), {})
+    write(database, Batch(inserts=[begin("a") + ending()]), {})
 
-    write_batch(database, Batch(first_bytes=[(format_us(BEGAN_US + 1), True, "log_a")]), {})
+    write(database, Batch(first_bytes=[(format_us(BEGAN_US + 1), True, "log_a")]), {})
 
     row = database.connection().execute("SELECT first_response_time, is_stream FROM audit_logs").fetchone()
     assert tuple(row) == (None, None)
 
 
 def test_a_batch_that_fails_leaves_rows_usage_and_offsets_as_they_were(database: Database) -> None:
-    write_batch(database, Batch(), {"w.000001.log": 10})
+    write(database, Batch(), {"w.000001.log": 10})
     batch = Batch(inserts=[begin("a") + NO_END], ends=[(*ending(), object())])
     batch.count_usage("key_a", BEGAN_US)
 
     with pytest.raises(DatabaseError):
-        write_batch(database, batch, {"w.000001.log": 99})
+        write(database, batch, {"w.000001.log": 99})
 
     assert rows(database) == {}
     assert usage(database, "key_a") == (0, None)
@@ -125,7 +134,7 @@ def test_uses_add_up_and_the_last_one_never_goes_back(database: Database) -> Non
         batch.count_usage("key_a", at_us)
         batch.count_usage("key_a", at_us - 1)
         batch.count_usage("key_gone", at_us)
-        write_batch(database, batch, {})
+        write(database, batch, {})
 
     assert usage(database, "key_a") == (4, format_us(BEGAN_US + 5))
     assert usage(database, "key_b") == (0, None)
@@ -134,9 +143,10 @@ def test_uses_add_up_and_the_last_one_never_goes_back(database: Database) -> Non
 def test_a_key_whose_count_was_never_set_is_counted(database: Database) -> None:
     database.connection().execute("UPDATE api_keys SET usage_count = NULL")
     batch = Batch()
-    batch.count_usage("key_a", BEGAN_US, 3)
+    for _ in range(3):
+        batch.count_usage("key_a", BEGAN_US)
 
-    write_batch(database, batch, {})
+    write(database, batch, {})
 
     assert usage(database, "key_a")[0] == 3
 
@@ -147,24 +157,19 @@ def test_counting_uses_does_not_make_the_gateway_reload(database: Database) -> N
     batch = Batch()
     batch.count_usage("key_a", BEGAN_US)
 
-    write_batch(database, batch, {})
+    write(database, batch, {})
 
     assert database.connection().execute(query).fetchone()[0] == before
 
 
-def test_batches_add_up() -> None:
-    one, other = Batch(inserts=[("a",)]), Batch(inserts=[("b",)], first_bytes=[("f",)], ends=[("e",)])
-    one.count_usage("key_a", 5)
-    other.count_usage("key_a", 3, 2)
-    other.count_usage("key_b", 1)
+def test_what_a_writer_began_adds_up_and_its_last_number_never_goes_back(database: Database) -> None:
+    for count, last in ((3, 5), (2, 4)):
+        batch = Batch()
+        batch.count_requests("w", count, last)
+        write(database, batch, {})
 
-    one.extend(other)
-
-    assert (one.inserts, one.first_bytes, one.ends) == ([("a",), ("b",)], [("f",)], [("e",)])
-    assert {key: (use.count, use.last_us) for key, use in one.usage.items()} == {
-        "key_a": (3, 5),
-        "key_b": (1, 1),
-    }
+    row = database.connection().execute("SELECT writer_id, accepted, stored, pruned FROM journal_writers")
+    assert [tuple(found) for found in row] == [("w", 5, 5, 0)]
 
 
 def test_only_requests_of_the_dead_writer_that_have_not_ended_are_interrupted(database: Database) -> None:
@@ -174,10 +179,10 @@ def test_only_requests_of_the_dead_writer_that_have_not_ended_are_interrupted(da
         begin("failed") + ending(502, "upstream_unreachable"),
         begin("alive", "w2") + NO_END,
     ]
-    write_batch(database, Batch(inserts=inserts), {})
+    write(database, Batch(inserts=inserts), {})
 
-    assert finish_writer(database, "w") == 1
-    assert finish_writer(database, "w") == 0
+    assert finish(database, "w") == 1
+    assert finish(database, "w") == 0
     assert rows(database) == {
         "dead": (None, INTERRUPTED),
         "ended": (200, None),
@@ -187,17 +192,17 @@ def test_only_requests_of_the_dead_writer_that_have_not_ended_are_interrupted(da
 
 
 def test_an_end_that_comes_after_all_replaces_the_interruption(database: Database) -> None:
-    write_batch(database, Batch(inserts=[begin("a") + NO_END]), {})
-    finish_writer(database, "w")
+    write(database, Batch(inserts=[begin("a") + NO_END]), {})
+    finish(database, "w")
 
-    write_batch(database, Batch(ends=[(*ending(), "log_a")]), {})
+    write(database, Batch(ends=[(*ending(), "log_a")]), {})
 
     assert rows(database) == {"a": (200, None)}
 
 
 def test_offsets_are_kept_replaced_and_forgotten(database: Database) -> None:
-    write_batch(database, Batch(), {"a.log": 1, "b.log": 2})
-    write_batch(database, Batch(), {"a.log": 3})
+    write(database, Batch(), {"a.log": 1, "b.log": 2})
+    write(database, Batch(), {"a.log": 3})
     assert read_offsets(database) == {"a.log": 3, "b.log": 2}
 
     forget_segments(database, ["a.log", "never.log"])
@@ -211,7 +216,7 @@ def test_a_lock_that_is_let_go_in_time_is_waited_for(database: Database, tmp_pat
         other.execute("BEGIN IMMEDIATE")
         release = threading.Timer(0.2, other.execute, ["ROLLBACK"])
         release.start()
-        write_batch(database, Batch(inserts=[begin("a") + ending()]), {})
+        write(database, Batch(inserts=[begin("a") + ending()]), {})
         release.join()
 
     assert rows(database) == {"a": (200, None)}

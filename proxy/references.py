@@ -29,6 +29,11 @@ def resolve_headers(route: Route, environ: Mapping[str, str], folder: Path) -> R
     return replace(route, add_headers=resolved)
 
 
+def find_references(text: str) -> list[str]:
+    """Return the references in a header value, as they are written."""
+    return [match[0] for match in _REFERENCE.finditer(text)]
+
+
 def resolve_value(text: str, environ: Mapping[str, str], folder: Path) -> str:
     """Return a header value with its references replaced."""
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from proxy.errors import InvalidInputError
 from proxy.policy.model import Route
-from proxy.relay.references import find_dangling, resolve_headers, resolve_value
+from proxy.references import find_dangling, resolve_headers, resolve_value
 
 SECRET = "s3cr3t-value"
 

@@ -1,0 +1,101 @@
+"""Bytes of a request as the trail writes them down: text, bounded, with every secret masked.
+
+What comes again and again, header fields above all, is written once and remembered: writing it anew for each
+request would cost more than everything else the trail does. Credentials are never remembered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import msgspec
+
+from proxy.audit.redact import MASK, mask_value
+from proxy.audit.secrets import SecretMask, find_presented
+from proxy.policy.model import HeaderPairs
+
+TEXT_MAX = 500  # characters of path, target and user agent that a row keeps
+_REMEMBERED_MAX = 4096
+_REMEMBERED_BYTES_MAX = 512
+_encode_json = msgspec.json.Encoder().encode
+_K = TypeVar("_K")
+
+
+class Scribe:
+    """One thread's. `redacted` are names of headers whose values are masked, in lower case.
+
+    `find_mask` tells the mask of the secrets as they are now: what was remembered under another is forgotten.
+    """
+
+    def __init__(self, redacted: frozenset[bytes], find_mask: Callable[[], SecretMask]) -> None:
+        self._redacted = redacted
+        self._find_mask = find_mask
+        self._mask = find_mask()
+        self._fields: dict[tuple[bytes, bytes], str] = {}
+        self._texts: dict[bytes, str] = {}
+
+    def refresh(self) -> None:
+        """Take the mask as it is now. Call it for each request, before anything is written of it."""
+        mask = self._find_mask()
+        if mask is not self._mask:
+            self._mask = mask
+            self._fields.clear()
+            self._texts.clear()
+
+    @property
+    def margin(self) -> int:
+        """Return how many bytes more of a body have to be kept than are written of it."""
+        return self._mask.margin
+
+    def write_headers(self, headers: HeaderPairs, presented: Sequence[bytes] = ()) -> str:
+        """Return a JSON list of [name, value]; order and repetition are kept, names are in lower case.
+
+        `presented` are secrets of the one request.
+        """
+        remembered, write = self._fields.get, self._write_field
+        text = "[" + ",".join([remembered(pair) or write(pair) for pair in headers]) + "]"
+        for secret in presented:
+            if (shown := secret.decode("latin-1")) in text:
+                text = text.replace(shown, MASK.decode())
+        return text
+
+    def write_text(self, raw: bytes) -> str:
+        """Return at most `TEXT_MAX` characters."""
+        return self._texts.get(raw) or self._write_text(raw)
+
+    def write_body(self, tap: bytes | bytearray, bytes_max: int, presented: Sequence[bytes] = ()) -> bytes:
+        """Return at most so many bytes of what was kept of a body: of `bytes_max` and the mask's margin."""
+        body = self._mask.apply(bytes(tap))
+        for secret in presented:
+            body = body.replace(secret, MASK)
+        return body[:bytes_max]
+
+    def find_presented(self, headers: HeaderPairs, query: bytes) -> list[bytes]:
+        """Return the secrets that a request presents."""
+        return find_presented(headers, query, self._redacted)
+
+    def _write_field(self, pair: tuple[bytes, bytes]) -> str:
+        name, value = pair
+        if name in self._redacted:
+            return _write_pair(name, mask_value(value))
+        field = _write_pair(name, self._mask.apply(value))
+        if len(name) + len(value) <= _REMEMBERED_BYTES_MAX:
+            _remember(self._fields, pair, field)
+        return field
+
+    def _write_text(self, raw: bytes) -> str:
+        text = self._mask.apply(raw[: TEXT_MAX + self._mask.margin])[:TEXT_MAX].decode("latin-1")
+        if len(raw) <= _REMEMBERED_BYTES_MAX:
+            _remember(self._texts, raw, text)
+        return text
+
+
+def _write_pair(name: bytes, value: bytes) -> str:
+    return _encode_json((name.decode("latin-1"), value.decode("latin-1"))).decode()
+
+
+def _remember(known: dict[_K, str], key: _K, text: str) -> None:
+    if len(known) >= _REMEMBERED_MAX:
+        known.clear()
+    known[key] = text

@@ -1,0 +1,106 @@
+"""What must not be written down wherever it turns up: secrets of backends, and keys of our own.
+
+Headers that are known to hold credentials are masked by their names (`redact.py`). This masks values: a
+backend that repeats its credentials in an answer, a client that puts its key into a body. A mask lives in
+memory only.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from proxy.audit.redact import MASK, find_parameters
+from proxy.errors import InvalidInputError
+from proxy.policy.credentials import BASE62, RANDOM_LENGTH
+from proxy.policy.model import HeaderPairs, Route
+from proxy.references import find_references, resolve_value
+
+# A shorter one says too little to be worth what masking it would do to ordinary text.
+SECRET_BYTES_MIN = 6
+_CHECKSUM_LENGTH = 6
+_CREDENTIAL_NAME = re.compile(r"auth|key|token|secret|cookie|passw", re.IGNORECASE)
+_SCHEME = re.compile(r"\s*[A-Za-z]{2,10}\s+")
+
+
+class SecretMask:
+    """Replaces secrets in bytes. `margin` is how much longer than it is to be kept a text has to be for that:
+    one that is cut within a secret would show the beginning of it.
+    """
+
+    def __init__(self, secrets: Iterable[bytes] = (), key_prefix: str = "fg_") -> None:
+        forms = {
+            form for secret in secrets if len(secret) >= SECRET_BYTES_MIN for form in _list_forms(secret)
+        }
+        key = re.escape(key_prefix.encode()) + b"[%s]{%d}" % (
+            BASE62.encode(),
+            RANDOM_LENGTH + _CHECKSUM_LENGTH,
+        )
+        # The longest first: one secret can be the beginning of another.
+        longest_first = sorted(forms, key=lambda form: (-len(form), form))
+        self._pattern = re.compile(b"|".join([key, *map(re.escape, longest_first)]))
+        self._beginnings = tuple({key_prefix.encode(), *forms})
+        self.margin = max([len(key_prefix) + RANDOM_LENGTH + _CHECKSUM_LENGTH, *map(len, forms)])
+
+    def __repr__(self) -> str:
+        return f"SecretMask({len(self._beginnings) - 1} secrets)"
+
+    def apply(self, data: bytes) -> bytes:
+        """Return the bytes with every secret replaced."""
+        # Looking for each of them first costs a tenth of the pattern, and nearly nothing holds any.
+        if any(beginning in data for beginning in self._beginnings):
+            return self._pattern.sub(MASK, data)
+        return data
+
+
+def find_presented(headers: HeaderPairs, query: bytes, redacted: frozenset[bytes]) -> list[bytes]:
+    """Return the secrets that a request presents, which a backend may repeat in its answer.
+
+    They are the credentials and cookies in headers of the given names, and parameters named like credentials.
+    """
+    found: list[bytes] = []
+    for name, value in headers:
+        if name in redacted:
+            if name == b"cookie":
+                found += [cookie.partition(b"=")[2].strip() for cookie in value.split(b";")]
+            else:
+                found.append(value.rpartition(b" ")[2])
+    if query:
+        found += find_parameters(query)
+    return [secret for secret in found if len(secret) >= SECRET_BYTES_MIN]
+
+
+def build_mask(
+    routes: Iterable[Route], environ: Mapping[str, str], folder: Path, key_prefix: str
+) -> SecretMask:
+    """Return the mask of what the headers of these routes hold, as they are in the database.
+
+    A reference to nothing is passed over: there is nothing to mask.
+    """
+    secrets = [
+        secret.encode("latin-1", "replace")
+        for route in routes
+        for name, value in route.add_headers
+        for secret in _find_secrets(name, value, environ, folder)
+    ]
+    return SecretMask(secrets, key_prefix)
+
+
+def _find_secrets(name: str, value: str, environ: Mapping[str, str], folder: Path) -> list[str]:
+    references = find_references(value)
+    if not references:
+        return [_SCHEME.sub("", value, count=1).strip()] if _CREDENTIAL_NAME.search(name) else []
+    found = []
+    for reference in references:
+        try:
+            found.append(resolve_value(reference, environ, folder))
+        except InvalidInputError:
+            continue
+    return found
+
+
+def _list_forms(secret: bytes) -> set[bytes]:
+    """Return a secret as it is, and as JSON writes it."""
+    return {secret, json.dumps(secret.decode("latin-1")).encode()[1:-1]}

@@ -1,0 +1,147 @@
+"""The segments of a journal: files of records, as they lie on the disk and as they are read.
+
+Format of a segment: records one after the other, each an 8-byte header (payload length and CRC-32 of the
+payload, two little-endian 32-bit words) and a payload, a MessagePack array of the events that were appended
+together: a reader sees all of them or none.
+
+A live segment is held under `flock` by its writer. A segment that nobody holds is finished: its writer has
+moved on or is dead, and once it has been read to its end and committed it may be deleted.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import struct
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from proxy.audit.events import AuditEvent
+
+SUFFIX = ".log"
+RECORD_BYTES_MAX = 64 * 1024 * 1024
+_ONE = msgspec.msgpack.Decoder(list[AuditEvent])
+_MANY = msgspec.msgpack.Decoder(list[list[AuditEvent]])
+_HEADER = struct.Struct("<II")
+_ARRAY_32 = struct.Struct(">BI")  # MessagePack: an array of so many elements follows
+_FOLDER_MODE = 0o700
+
+
+class Reading(NamedTuple):
+    """Events, the offset behind the last of them, and how many bytes were passed over as damaged."""
+
+    events: list[AuditEvent]
+    end: int
+    damaged: int
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """One segment file. `writer_id` and the number in its name order it among its writer's segments."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    @property
+    def writer_id(self) -> str:
+        return self.path.name.removesuffix(SUFFIX).rpartition(".")[0]
+
+    def is_finished(self) -> bool:
+        """Tell whether nobody can append to it any more. Ask before reading: what is read after is all."""
+        try:
+            with self.path.open("rb") as file:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+    def read(self, offset: int, bytes_max: int) -> Reading:
+        """Return the events from `offset` on.
+
+        Reads about `bytes_max` bytes, and always one whole record if there is one. A record that fails its
+        checksum, or that this version cannot read, is passed over if a good one comes behind it; otherwise it
+        ends the reading as the end of the file does, for it may be half written.
+        """
+        with self.path.open("rb") as file:
+            file.seek(offset)
+            data = file.read(max(bytes_max, _HEADER.size))
+            if len(data) >= _HEADER.size:
+                missing = _HEADER.unpack_from(data)[0] + _HEADER.size - len(data)
+                if missing > 0:
+                    data += file.read(min(missing, RECORD_BYTES_MAX) + bytes_max)
+        payloads: list[bytes] = []
+        consumed = good = 0
+        for payload, end in _split_records(data):
+            if payload is not None:
+                payloads.append(payload)
+                consumed = end
+                good += _HEADER.size + len(payload)
+        events, undecoded = _decode_records(payloads)
+        return Reading(events, offset + consumed, consumed - good + undecoded)
+
+
+def frame_record(payload: bytes) -> bytes:
+    """Return a record that holds a payload."""
+    return _HEADER.pack(len(payload), zlib.crc32(payload)) + payload
+
+
+def list_segments(directory: Path) -> list[Segment]:
+    """Return the segments of all writers, each writer's in the order it wrote them."""
+    return [Segment(path) for path in sorted(directory.glob("*" + SUFFIX))]
+
+
+def stat_segments(directory: Path) -> Iterator[os.stat_result]:
+    """Yield the status of each segment that is still there."""
+    for segment in list_segments(directory):
+        # The recorder deletes what it has recorded at any moment.
+        with suppress(FileNotFoundError):
+            yield segment.path.stat()
+
+
+def make_journal_directory(directory: Path) -> None:
+    """Create the folder of the journal, and those above it that are missing, for their owner only."""
+    missing = [folder for folder in (directory, *directory.parents) if not folder.exists()]
+    for folder in reversed(missing):
+        folder.mkdir(exist_ok=True, mode=_FOLDER_MODE)
+
+
+def _split_records(data: bytes) -> Iterator[tuple[bytes | None, int]]:
+    """Yield the payload of each record that is all there, None if it is damaged, and the place after it."""
+    start, size = 0, len(data)
+    unpack, crc32 = _HEADER.unpack_from, zlib.crc32
+    while start + 8 <= size:
+        length, checksum = unpack(data, start)
+        end = start + 8 + length
+        if end > size or not length:  # a disk that has lost its power leaves zeros
+            return
+        payload = data[start + 8 : end]
+        yield (payload if crc32(payload) == checksum else None), end
+        start = end
+
+
+def _decode_records(payloads: Sequence[bytes]) -> tuple[list[AuditEvent], int]:
+    """Return the events, and how many bytes were written by another version and mean nothing to this one."""
+    # One call for all of them: a call costs more than what it does for most records.
+    joined = b"".join([_ARRAY_32.pack(0xDD, len(payloads)), *payloads])
+    try:
+        return list(chain.from_iterable(_MANY.decode(joined))), 0
+    except msgspec.MsgspecError:
+        pass
+    events: list[AuditEvent] = []
+    undecoded = 0
+    for payload in payloads:
+        try:
+            events += _ONE.decode(payload)
+        except msgspec.MsgspecError:
+            undecoded += len(payload)
+    return events, undecoded

@@ -1,0 +1,1 @@
+"""Recorded event streams of language models, merged into the one response that they make up. Pure."""

@@ -1,0 +1,202 @@
+"""Facts of requests, as filters and figures read them: numbers only, and the numbers that texts have.
+
+It writes `log_facts` and `log_words` for whoever writes `audit_logs`, in the same transaction. A word is
+deleted by retention, and never while a fact has its number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from proxy.clock import to_us
+from proxy.store.database import Database
+from proxy.store.models import PLACES_PER_US, LogFact, LogWord, Row
+from proxy.store.statements import (
+    Columns,
+    delete_statement,
+    execute_many,
+    insert_statement,
+    kind_of,
+    update_statement,
+)
+
+US_PER_DAY = 86_400_000_000
+KINDS = ("key", "source", "route", "method", "path", "ip", "text", "error")
+_PLACES_PER_DAY = US_PER_DAY * PLACES_PER_US
+_KNOWN_MAX = 50_000  # combinations, and words, of one day; beyond it they are looked up anew
+_DAYS_MAX = 3
+_COLUMNS = tuple(LogFact._meta.sorted_field_names)
+_END_COLUMNS = _COLUMNS[_COLUMNS.index("error_n") : _COLUMNS.index("id")]
+_FIRST_BYTE_COLUMNS = ("is_stream", "ttfb_ms")
+
+# key, source, route, method, path, ip, target, user agent, error
+Texts = tuple[str | None, ...]
+_TEXT_COLUMNS = (
+    *("api_key", "source_path", "route_id", "method", "path", "ip_address"),
+    *("target_url", "user_agent", "error_message"),
+)
+# place; texts; status, is_stream, took_ms, ttfb_ms, gateway_us, request_size, response_size, id
+Fact = tuple[int, Texts, Columns]
+# error; status to response_size as above; place; id
+FactEnd = tuple[str | None, Columns, int, str]
+# ttfb_ms, place, id
+FactFirstByte = tuple[int, int, str]
+
+
+def place_of(time_us: int, turn: int = 0) -> int:
+    """Return the place of a request that came at a time; `turn` tells those of one microsecond apart."""
+    return time_us * PLACES_PER_US + turn % PLACES_PER_US
+
+
+# What is known of a day: numbers by texts, and by kind and word.
+_Day = tuple[dict[Texts, tuple[int | None, ...]], dict[tuple[str, str], int]]
+
+
+def fact_of(row: Row, turn: int = 0) -> Fact:
+    """Return the fact of a row of `audit_logs` that was not recorded here; `turn` as of `place_of`."""
+    began, first = row["request_time"], row.get("first_response_time")
+    gateway_ms = row.get("gateway_ms")
+    return (
+        place_of(to_us(began), turn),
+        tuple(row.get(name) for name in _TEXT_COLUMNS),
+        (
+            row.get("status_code"),
+            bool(row.get("is_stream")),
+            row.get("response_time_ms"),
+            None if first is None else round((first - began).total_seconds() * 1000),
+            None if gateway_ms is None else round(gateway_ms * 1000),
+            row.get("request_size"),
+            row.get("response_size"),
+            row["id"],
+        ),
+    )
+
+
+class WordBook:
+    """The numbers of texts. It remembers what it has looked up or added, and that their day is noted.
+
+    One connection's: `forget` it when a transaction failed, since what it had added is then not there.
+    """
+
+    def __init__(self) -> None:
+        self._days: dict[int, _Day] = {}
+
+    def forget(self) -> None:
+        """Look everything up anew."""
+        self._days.clear()
+
+    def number_texts(self, database: Database, texts: Texts, place: int) -> tuple[int | None, ...]:
+        """Return the number of each text, for the eight columns of a fact."""
+        day = place // _PLACES_PER_DAY
+        known, words = self._open_day(day)
+        if (numbers := known.get(texts)) is not None:
+            return numbers
+        *simple, path, ip, target, agent, error = texts
+        merged = (*simple, path, ip, "\n".join((path or "", target or "", agent or "")), error)
+        numbers = tuple(
+            None if word is None else self._number_word(database, kind, word, day, words)
+            for kind, word in zip(KINDS, merged, strict=True)
+        )
+        known[texts] = numbers
+        return numbers
+
+    def number_error(self, database: Database, error: str | None, place: int) -> int | None:
+        """Return the number of an error's text."""
+        if error is None:
+            return None
+        day = place // _PLACES_PER_DAY
+        return self._number_word(database, "error", error, day, self._open_day(day)[1])
+
+    def _open_day(self, day: int) -> _Day:
+        page = self._days.get(day)
+        if page is None or len(page[0]) > _KNOWN_MAX or len(page[1]) > _KNOWN_MAX:
+            if len(self._days) >= _DAYS_MAX:
+                self._days.clear()
+            page = self._days[day] = ({}, {})
+        return page
+
+    def _number_word(
+        self, database: Database, kind: str, word: str, day: int, words: dict[tuple[str, str], int]
+    ) -> int:
+        number = words.get((kind, word))
+        if number is None:
+            number = words[kind, word] = _use_word(database, kind, word, day)
+        return number
+
+
+def _use_word(database: Database, kind: str, word: str, day: int) -> int:
+    """Return the number of a word, which gets one if it is new, and note the day on which it is used."""
+    query = LogWord.select(LogWord.n, LogWord.last_day).where(LogWord.kind == kind, LogWord.word == word)
+    for row in database.fetch(query):
+        if row["last_day"] < day:
+            LogWord.update(last_day=day).where(LogWord.n == row["n"]).execute(database.peewee)
+        return int(row["n"])
+    return int(LogWord.insert(kind=kind, word=word, last_day=day).execute(database.peewee))
+
+
+def write_facts(database: Database, book: WordBook, facts: Iterable[Fact]) -> None:
+    """Insert the facts of new requests; those that are there already stay as they are."""
+    rows = [(place, *book.number_texts(database, texts, place), *figures) for place, texts, figures in facts]
+    statement = insert_statement(kind_of(database), LogFact, _COLUMNS)
+    if execute_many(database, statement, rows) != len(rows):
+        _move_apart(database, statement, rows)
+
+
+def end_facts(database: Database, book: WordBook, ends: Iterable[FactEnd]) -> None:
+    """Add what is known at the end of requests whose facts are there already."""
+    rows = [
+        (book.number_error(database, error, place), *figures, place, place + PLACES_PER_US - 1, row_id)
+        for error, figures, place, row_id in ends
+    ]
+    execute_many(
+        database, update_statement(kind_of(database), LogFact, _END_COLUMNS, _is_unfinished_one), rows
+    )
+
+
+def note_first_bytes(database: Database, first_bytes: Iterable[FactFirstByte]) -> None:
+    """Add what is known at the first byte of a stream."""
+    rows = [
+        (True, ttfb_ms, place, place + PLACES_PER_US - 1, row_id) for ttfb_ms, place, row_id in first_bytes
+    ]
+    execute_many(
+        database, update_statement(kind_of(database), LogFact, _FIRST_BYTE_COLUMNS, _is_unfinished_one), rows
+    )
+
+
+def interrupt_facts(
+    database: Database, book: WordBook, error: str, requests: Iterable[tuple[int, str]]
+) -> None:
+    """Note that requests, by place and id, will never end."""
+    rows = [
+        (book.number_error(database, error, place), place, place + PLACES_PER_US - 1, row_id)
+        for place, row_id in requests
+    ]
+    execute_many(
+        database, update_statement(kind_of(database), LogFact, ("error_n",), _is_unfinished_one), rows
+    )
+
+
+def delete_facts(database: Database, rows: Iterable[Row]) -> None:
+    """Delete the facts of requests, of which there are `id` and `request_time`."""
+    statement = delete_statement(kind_of(database), LogFact, _is_one)
+    places = [(place_of(to_us(row["request_time"])), row["id"]) for row in rows]
+    execute_many(database, statement, [(place, place + PLACES_PER_US - 1, name) for place, name in places])
+
+
+def _is_one() -> Any:
+    # The turn within the microsecond is not known; the id tells which one is meant.
+    return LogFact.place.between(0, 0) & (LogFact.id == "")
+
+
+def _is_unfinished_one() -> Any:
+    return _is_one() & LogFact.took_ms.is_null()
+
+
+def _move_apart(database: Database, statement: str, rows: list[Columns]) -> None:
+    """Find another turn for each request whose place another one has: of two workers, in one microsecond."""
+    for place, *rest in rows:
+        span = LogFact.place.between(place, int(str(place)) + PLACES_PER_US - 1)
+        found = database.fetch(LogFact.select(LogFact.place, LogFact.id).where(span).order_by(LogFact.place))
+        if rest[-1] not in [row["id"] for row in found]:
+            execute_many(database, statement, [(found[-1]["place"] + 1, *rest)])

@@ -1,0 +1,109 @@
+"""Bytes written down as text: the same whether remembered or not, and never a credential."""
+
+from __future__ import annotations
+
+import json
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from proxy.audit import scribe as scribe_module
+from proxy.audit.redact import MASK, header_names
+from proxy.audit.scribe import TEXT_MAX, Scribe
+from proxy.audit.secrets import SecretMask
+
+CANARY = b"CANARY-7f3a"
+NAMES = header_names(["Authorization", "x-api-key", "COOKIE"])
+
+
+def make(*secrets: bytes) -> Scribe:
+    mask = SecretMask(secrets)
+    return Scribe(NAMES, lambda: mask)
+
+
+def test_headers_keep_order_repetition_and_every_character() -> None:
+    pairs = [(b"accept", b"caf\xe9"), (b"accept", b"b"), (b"empty", b""), (b"quote", b'"\\')]
+    scribe = make()
+    for _ in range(2):
+        assert json.loads(scribe.write_headers(pairs)) == [
+            ["accept", "café"],
+            ["accept", "b"],
+            ["empty", ""],
+            ["quote", '"\\'],
+        ]
+
+
+def test_named_headers_keep_their_scheme_alone_and_are_never_remembered() -> None:
+    scribe = make()
+    pairs = [(b"authorization", b"Bearer " + CANARY), (b"x-api-key", CANARY), (b"cookie", b"a=" + CANARY)]
+    for _ in range(2):
+        mask = MASK.decode()
+        assert json.loads(scribe.write_headers(pairs)) == [
+            ["authorization", f"Bearer {mask}"],
+            ["x-api-key", mask],
+            ["cookie", mask],
+        ]
+    assert CANARY not in repr(vars_of(scribe)).encode()
+
+
+def vars_of(scribe: Scribe) -> list[object]:
+    return [scribe._fields, scribe._texts]
+
+
+def test_a_secret_in_any_other_header_or_text_is_masked() -> None:
+    scribe = make(CANARY)
+    assert CANARY.decode() not in scribe.write_headers([(b"x-echo", b"you sent " + CANARY)])
+    assert scribe.write_text(b"/v1/" + CANARY) == "/v1/" + MASK.decode()
+
+
+def test_what_a_request_presents_is_masked_where_it_comes_back() -> None:
+    scribe = make()
+    sent = [(b"authorization", b"Bearer own-key-1"), (b"cookie", b"a=1; session=abcdefgh"), (b"x", b"y")]
+    presented = scribe.find_presented(sent, b"n=1234567&api%5Fkey=in%20query&key=")
+    assert presented == [b"own-key-1", b"abcdefgh", b"in query", b"in%20query"]
+    assert scribe.write_headers([(b"x-echo", b"own-key-1 and abcdefgh, a=1")], presented) == (
+        '[["x-echo","[redacted] and [redacted], a=1"]]'
+    )
+    assert scribe.write_body(b"abcdefgh own-key-1", 100, presented) == MASK + b" " + MASK
+
+
+def test_a_text_that_is_cut_shows_no_beginning_of_a_secret() -> None:
+    scribe = make(CANARY)
+    text = scribe.write_text(b"x" * (TEXT_MAX - 4) + CANARY)
+    assert len(text) == TEXT_MAX
+    assert "CANA" not in text
+    body = scribe.write_body(b"x" * 6 + CANARY, 10)
+    assert body == b"xxxxxx" + MASK[:4]
+
+
+def test_what_was_remembered_is_forgotten_with_the_mask() -> None:
+    masks = [SecretMask()]
+    scribe = Scribe(NAMES, lambda: masks[-1])
+    pairs = [(b"x-echo", CANARY)]
+    assert CANARY.decode() in scribe.write_headers(pairs)
+    masks.append(SecretMask([CANARY]))
+    scribe.refresh()
+    assert CANARY.decode() not in scribe.write_headers(pairs) + scribe.write_text(CANARY)
+
+
+def test_what_is_remembered_has_a_bound() -> None:
+    scribe = make()
+    for number in range(3 * scribe_module._REMEMBERED_MAX):
+        scribe.write_headers([(b"x-number", b"%d" % number)])
+        scribe.write_text(b"/%d" % number)
+    scribe.write_headers([(b"x-long", b"x" * 10_000)])
+    assert len(scribe._fields) <= scribe_module._REMEMBERED_MAX
+    assert len(scribe._texts) <= scribe_module._REMEMBERED_MAX
+    assert all(len(value) < 1000 for value in scribe._fields.values())
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.tuples(st.binary(), st.binary())))
+def test_any_header_is_text_that_json_reads_back(pairs: list[tuple[bytes, bytes]]) -> None:
+    scribe = make()
+    expected = [
+        [name.decode("latin-1"), value.decode("latin-1")] for name, value in pairs if name not in NAMES
+    ]
+    for _ in range(2):
+        written = json.loads(scribe.write_headers(pairs))
+        assert [pair for pair in written if pair[0].encode("latin-1") not in NAMES] == expected
