@@ -18,6 +18,7 @@ Row = Mapping[str, Any]
 # always: in tables and in data; wide: not in a plain table; data: in data and in the view of one object;
 # display: in tables only, worked out from the other fields.
 Shown = Literal["always", "wide", "data", "display"]
+StepStatus = Literal["passed", "warning", "failed", "skipped"]
 NO_VALUE = "-"
 STATUS_STYLES: Mapping[str, str] = {"active": "green", "disabled": "dim", "expired": "yellow"}
 _METHOD_STYLES: Mapping[str, str] = {"GET": "cyan", "POST": "blue", "DELETE": "red", "PUT": "magenta"}
@@ -67,6 +68,16 @@ class Column:
         if value is None or value == [] or value == {}:
             return "dim"
         return self.style(value) if self.style else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One of several things that were looked at in turn, as people see it. `remedy` is what to do next."""
+
+    status: StepStatus
+    name: str
+    detail: str
+    remedy: str = ""
 
 
 def format_plain(value: Any, zone: tzinfo) -> Any:

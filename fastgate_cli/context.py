@@ -55,6 +55,11 @@ class Invocation:
 
         return load_settings(self.config_file, environ=self.environ, cwd=self.folder)
 
+    @property
+    def reference_folder(self) -> Path:
+        """The folder in which relative `${file:PATH}` references of routes begin, as in the gateway."""
+        return self.settings.source.parent if self.settings.source else self.folder
+
     @cached_property
     def now(self) -> datetime:
         """The time of this run: one moment, however often it is asked for."""

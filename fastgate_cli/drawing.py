@@ -22,7 +22,7 @@ from rich.table import Table
 from rich.text import Text
 
 from fastgate_cli.charts import BarChart, chart_lines
-from fastgate_cli.columns import NO_VALUE, Column, Row, escape_controls, format_text
+from fastgate_cli.columns import NO_VALUE, Column, Row, Step, StepStatus, escape_controls, format_text
 from fastgate_cli.output import colour_wanted
 
 GAP = 2
@@ -30,6 +30,13 @@ ELASTIC_WIDTH_MIN = 8
 _PANEL_EDGES = 6
 _CHART_GAP = 4
 _UNLIMITED_WIDTH = 100_000
+MARKS: Mapping[StepStatus, tuple[str, str]] = {
+    "passed": ("✓", "green"),
+    "warning": ("!", "bold yellow"),
+    "failed": ("✗", "bold red"),
+    "skipped": ("-", "dim"),
+}
+NEXT = "→"
 _TITLE_STYLE = "bold dim"
 
 
@@ -67,6 +74,22 @@ def draw_object(row: Row, columns: Sequence[Column], zone: tzinfo) -> None:
     for column in columns:
         sheet.add_row(Text(column.name), _spell_value(column, row, zone))
     _print(sheet, _line_width())
+
+
+def draw_step(step: Step, name_width: int) -> None:
+    """Draw one step of several: a mark, its name, what came of it, and below that what to do about it.
+
+    Of a detail of several lines the first says it, and the others are quiet.
+    """
+    mark, style = MARKS[step.status]
+    head = Text.assemble((mark, style), " " * GAP, step.name.ljust(name_width), " " * GAP)
+    first, *others = map(escape_controls, step.detail.split("\n"))
+    _print_hanging(head, Text(first, "dim" if step.status == "skipped" else ""))
+    blank = Text(" " * head.cell_len)
+    for other in others:
+        _print_hanging(blank, Text(other, "dim"))
+    if step.remedy:
+        _print_hanging(blank, Text(f"{NEXT} {escape_controls(step.remedy)}", "cyan"))
 
 
 def draw_secret(title: str, secret: str, facts: Mapping[str, str], remark: str) -> None:
@@ -183,6 +206,15 @@ def _spell_item(item: Any, zone: tzinfo) -> str:
     return ": ".join(item) if is_pair else format_text(item, zone)
 
 
+def _print_hanging(head: Text, text: Text) -> None:
+    """Print a text behind a head; where it goes on in further lines, they begin where it did."""
+    width = max(ELASTIC_WIDTH_MIN, _line_width() - head.cell_len)
+    console = _new_console(_line_width())
+    for number, line in enumerate(text.wrap(console, width, overflow="fold")):
+        line.rstrip()
+        console.print(Text.assemble(head if number == 0 else " " * head.cell_len, line), crop=False)
+
+
 def _line_width() -> int:
     if sys.stdout.isatty() or os.environ.get("COLUMNS", "").isdigit():
         return shutil.get_terminal_size().columns
@@ -190,8 +222,12 @@ def _line_width() -> int:
 
 
 def _print(drawing: Table | Panel | Text, width: int) -> None:
+    _new_console(width).print(drawing, crop=False)
+
+
+def _new_console(width: int) -> Console:
     coloured = colour_wanted(sys.stdout)
-    console = Console(
+    return Console(
         file=sys.stdout,
         width=min(width, _UNLIMITED_WIDTH),
         height=25,
@@ -201,4 +237,3 @@ def _print(drawing: Table | Panel | Text, width: int) -> None:
         markup=False,
         emoji=False,
     )
-    console.print(drawing, crop=False)

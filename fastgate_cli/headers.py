@@ -130,6 +130,12 @@ def _mask_literal(literal: str) -> str:
     return literal if not literal.strip() or _SCHEME.fullmatch(literal) else _MASK
 
 
+def find_bare_fields(fields: Mapping[str, Any]) -> list[str]:
+    """Return the names that sound like credentials among body fields that are text: none is a reference."""
+    texts = [name for name, value in fields.items() if isinstance(value, str)]
+    return [name for name in texts if _CREDENTIAL_NAME.search(name)]
+
+
 def find_bare_credentials(headers: Mapping[str, str]) -> list[str]:
     """Return the names that sound like credentials and whose values are written out, not referred to."""
     return [

@@ -56,3 +56,15 @@ def _read_file(path: Path) -> str:
             return file.read(FILE_BYTES_MAX)
     except (OSError, ValueError):  # ValueError: a path that holds NUL
         return ""
+
+
+def find_dangling(route: Route, environ: Mapping[str, str], folder: Path) -> list[str]:
+    """Return what is wrong with each reference of a route that cannot be resolved."""
+    problems = []
+    for _, value in route.add_headers:
+        for match in _REFERENCE.finditer(value):
+            try:
+                resolve_value(match[0], environ, folder)
+            except InvalidInputError as error:
+                problems.append(error.message)
+    return problems

@@ -25,6 +25,7 @@ from proxy.applog.file import check_log_file
 from proxy.applog.sink import LogSink
 from proxy.audit.process import RecorderProcess
 from proxy.errors import ConflictError, FastGateError
+from proxy.exposure import warn_of_exposure
 from proxy.readiness import Readiness
 from proxy.relay.cells import clear_cells
 from proxy.relay.counters import metrics_directory
@@ -68,6 +69,7 @@ def supervise(settings: Settings, listener: socket.socket, outside: Outside) -> 
         RecorderProcess(settings, sink) if settings.audit.enabled else nullcontext() as recorder,
         asyncio.Runner() as runner,
     ):
+        warn_of_exposure(settings)
         clear_cells(metrics_directory(settings))
         runner.run(Supervisor(settings, listener, outside, running, sink, recorder).run())
 

@@ -25,13 +25,14 @@ from proxy.errors import InvalidInputError
 
 
 def describe_target(row: Row) -> str:
-    """Return where a route sends its requests, as one URL."""
-    return f"{row['target_protocol']}://{row['target_host']}{row['target_path'] or ''}"
+    """Return where a route sends its requests, as one URL, and how many further backends it has."""
+    others = f" +{len(row['targets'])}" if row.get("targets") else ""
+    return f"{row['target_protocol']}://{row['target_host']}{row['target_path'] or ''}{others}"
 
 
 COLUMNS = (
-    Column("route_id", "route"),
-    Column("route_name", "name", shown="wide"),
+    Column("route_id", "id", shown="wide"),
+    Column("route_name", "route"),  # the id, where it has no other name
     Column("description", shown="data"),
     Column("match_path", "match", elastic=True),
     Column("match_method", "method", style=style_method, elastic=True),

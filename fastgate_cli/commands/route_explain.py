@@ -6,7 +6,6 @@ headers stay as they are written, since their values belong to the process that 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,9 +13,17 @@ import typer
 
 from fastgate_cli.arguments import read_argument
 from fastgate_cli.columns import Column, format_flag, style_flag
+from fastgate_cli.commands.route_request import (
+    CREDENTIALS,
+    STAND_IN,
+    DataOption,
+    HeaderOption,
+    build_head,
+    read_header,
+)
 from fastgate_cli.commands.route_table import read_table
 from fastgate_cli.context import Invocation, invocation_of
-from fastgate_cli.headers import check_name, mask_value
+from fastgate_cli.headers import mask_value
 from fastgate_cli.options import FieldsOption, JsonOption, OutputOption
 from fastgate_cli.output import OutputOptions, print_object, print_rows
 from proxy.clock import to_us
@@ -24,7 +31,6 @@ from proxy.errors import InvalidInputError, NotFoundError
 
 if TYPE_CHECKING:
     from proxy.policy.decide import KeyEntry
-    from proxy.policy.model import RequestHead
     from proxy.store.database import Database
 
 COLUMNS = (
@@ -43,22 +49,14 @@ CANDIDATE_COLUMNS = (
     Column("reason", elastic=True, wraps=True),
 )
 _REQUEST_ID = "req_00000000000000000000000000"
-# Stands for a key of which only the id is known, or for one that may do everything; no key can look like it.
-_STAND_IN = "stand-in"
-_CREDENTIALS = frozenset((b"authorization", b"x-api-key", b"api-key"))
 
 
 def explain_request(
     ctx: typer.Context,
     method: Annotated[str, typer.Argument(metavar="METHOD", help="GET, POST, ...")],
     path: Annotated[str, typer.Argument(metavar="PATH", help="The path, with its query if there is one.")],
-    header: Annotated[
-        list[str] | None,
-        typer.Option("--header", metavar="'K: V'", help="A header of the request. Repeatable."),
-    ] = None,
-    data: Annotated[
-        str | None, typer.Option("--data", metavar="JSON|@FILE", help="The body of the request.")
-    ] = None,
+    header: HeaderOption = None,
+    data: DataOption = None,
     key: Annotated[
         str | None,
         typer.Option(
@@ -85,14 +83,14 @@ def explain_request(
     printing = invocation.read_output(output, as_json=as_json, fields=fields, columns=COLUMNS)
     strip = invocation.settings.proxy.strip_headers
     body = b"" if data is None else read_argument(data)
-    given = [_read_header(text) for text in header or ()]
-    if key is not None and {name for name, _ in given} & _CREDENTIALS:
+    given = [read_header(text) for text in header or ()]
+    if key is not None and {name for name, _ in given} & CREDENTIALS:
         hint = "give the key once; without --key the header counts"
         raise InvalidInputError("--key and a header with a key contradict each other", hint=hint)
     with invocation.reading() as database:
         entries, credential = _read_keys(database, key, invocation)
         table = read_table(database, strip)
-    head = _build_head(method, path, given, body, credential, invocation)
+    head = build_head(method, path, given, body, invocation.settings.app, credential=credential)
     usable = [one.route for one in table.compiled]
     snapshot = Snapshot(0, entries, build_route_table(usable, strip_headers=strip))
     explained = explain(head, body, snapshot, table.compiled, to_us(invocation.now), _REQUEST_ID)
@@ -120,50 +118,18 @@ def _read_keys(
             entries[known.digest] = KeyEntry(known, compile_permissions(known.permissions))
         except InvalidInputError:
             continue  # the gateway leaves it out too
-    stand_in = digest_secret(_STAND_IN.encode())
+    stand_in = digest_secret(STAND_IN.encode())
     if key is None:
         entries[stand_in] = KeyEntry(ApiKey("", stand_in))
-        return entries, _STAND_IN
+        return entries, STAND_IN
     by_id = next((entry for entry in entries.values() if entry.key.key_id == key), None)
     if by_id is not None:
         entries[stand_in] = by_id
-        return entries, _STAND_IN
+        return entries, STAND_IN
     if key.startswith("key_"):
         get_key(database, key, now=invocation.now)
         raise NotFoundError(f"the permissions of the key {key!r} cannot be read", hint="give it others")
     return entries, key
-
-
-def _build_head(
-    method: str,
-    path: str,
-    given: list[tuple[bytes, bytes]],
-    body: bytes,
-    credential: str,
-    invocation: Invocation,
-) -> RequestHead:
-    from proxy.policy.model import RequestHead
-
-    names = {name for name, _ in given}
-    app = invocation.settings.app
-    headers = [] if b"host" in names else [(b"host", f"{app.host}:{app.port}".encode())]
-    if not names & _CREDENTIALS:
-        headers.append((b"authorization", b"Bearer " + os.fsencode(credential)))
-    headers += given
-    if body and not names & {b"content-length", b"transfer-encoding"}:
-        headers.append((b"content-length", b"%d" % len(body)))
-    if body and b"content-type" not in names:
-        headers.append((b"content-type", b"application/json"))
-    raw_path, _, query = os.fsencode(path).partition(b"?")
-    return RequestHead(method.upper(), raw_path, query, headers, peer="127.0.0.1")
-
-
-def _read_header(text: str) -> tuple[bytes, bytes]:
-    name, colon, value = text.partition(":")
-    if not colon:
-        # The text is not quoted: it may be a secret.
-        raise InvalidInputError("a header has no colon", hint="write it as --header 'Name: value'")
-    return check_name(name.strip(), name).lower().encode(), os.fsencode(value.strip())
 
 
 def _build_row(explained: Any, body: bytes, invocation: Invocation) -> dict[str, Any]:

@@ -1,24 +1,27 @@
 """What `routes lint` finds: routes that nothing reaches, and routes that trust where they should not.
 
-Pure: it looks at the routes alone, resolves no name and no reference, and connects to nothing.
+`find_faults` is pure: it looks at the routes alone, resolves nothing, and connects to nothing.
+`find_missing` looks at what routes refer to on this machine.
 """
 
 from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
-from fastgate_cli.headers import find_bare_credentials
+from fastgate_cli.headers import find_bare_credentials, find_bare_fields
 from proxy.policy.coverage import covers
-from proxy.policy.framing import find_fault
+from proxy.policy.framing import METHODS, find_fault
+from proxy.policy.json_text import parse_json
 from proxy.policy.model import RequestHead
 from proxy.policy.routing import CompiledRoute
 
-Rule = Literal["shadowed", "duplicate", "unreachable", "insecure", "unusable"]
+Rule = Literal["shadowed", "duplicate", "unreachable", "insecure", "unusable", "unresolved"]
 Level = Literal["error", "warning"]
 _Fault = tuple[Level, Rule, str]
 _WILDCARDS = re.compile(r"\{[^{}]*\}|\*+")
@@ -49,6 +52,28 @@ def find_faults(routes: Sequence[CompiledRoute], system_paths: frozenset[str]) -
             yield Finding(compiled.route.route_id, level, rule, message)
 
 
+def find_missing(
+    routes: Iterable[CompiledRoute], environ: Mapping[str, str], folder: Path
+) -> Iterator[Finding]:
+    """Yield what the routes in use refer to and is not there: variables, files, authorities."""
+    from proxy.references import find_dangling
+
+    for compiled in routes:
+        route = compiled.route
+        if not route.is_active:
+            continue
+        for problem in find_dangling(route, environ, folder):
+            # The gateway may have a variable that this shell lacks; a file is the same for both.
+            level: Level = "warning" if problem.startswith("${env:") else "error"
+            message = f"{problem} here; without it the gateway leaves the route out"
+            yield Finding(route.route_id, level, "unresolved", message)
+        if route.tls_ca:
+            from proxy.relay.transports import find_authority_fault  # loads httpx
+
+            if problem := find_authority_fault(route):
+                yield Finding(route.route_id, "error", "unusable", problem)
+
+
 def _find_shadow(compiled: CompiledRoute, earlier: Iterable[CompiledRoute]) -> Finding | None:
     own = compiled.pattern.literal_prefix
     for other in earlier:
@@ -74,6 +99,9 @@ def _find_unreachable(compiled: CompiledRoute, system_paths: frozenset[str]) -> 
             "unreachable",
             f"the gateway's own page is at {pattern.text}; app.system_prefix moves it",
         )
+    methods = compiled.route.match_methods
+    if methods and not methods & METHODS:
+        yield "error", "unreachable", f"the gateway forwards no {', '.join(sorted(methods))}"
     if compiled.route.match_body_schema is False:
         yield "error", "unreachable", "no body fits its schema"
 
@@ -85,6 +113,8 @@ def _find_insecure(compiled: CompiledRoute) -> Iterator[_Fault]:
             yield "warning", "insecure", f"{origin} is public and the way to it is not encrypted"
     for name in find_bare_credentials(dict(route.add_headers)):
         yield "warning", "insecure", describe_bare(name)
+    for name in find_bare_fields({name: parse_json(text) for name, text in route.add_body_fields}):
+        yield "warning", "insecure", f"the body field {name} is stored as written, and sent to the backend"
     if not route.tls_verify:
         yield "warning", "insecure", "the certificate of the backend is not checked"
     if _sends_one_path(compiled):

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from proxy.store.database import Database
 
 COLUMNS = (
-    Column("route_id", "route"),
+    Column("route_id", "id", shown="wide"),
+    Column("route_name", "route"),
     Column("level", style=lambda level: "red" if level == "error" else "yellow"),
     Column("rule"),
     Column("message", elastic=True, wraps=True),
@@ -31,19 +32,25 @@ def lint_routes(
     as_json: JsonOption = False,
     fields: FieldsOption = None,
 ) -> None:
-    """Find routes that no request reaches, and routes that are insecure. Ends with 1 if there are any.
+    """Find routes that no request reaches, that are insecure or lack what they refer to; 1 if any.
 
-    Routes that are switched off are not looked at, unless they cannot be used at all.
+    Routes that are switched off are not looked at, unless they cannot be used at all. Variables are those of
+    this shell: the gateway may have others.
 
     Examples:
       fastgate routes lint
       fastgate routes lint --json
     """
+    from fastgate_cli.commands.route_findings import find_missing
+
     invocation = invocation_of(ctx)
     printing = invocation.read_output(output, as_json=as_json, fields=fields, columns=COLUMNS)
     with invocation.reading() as database:
-        findings = find_all(database, invocation.settings.app.system_prefix)
-    print_rows([asdict(finding) for finding in findings], COLUMNS, printing, empty="no faults found")
+        findings, table = find_all(database, invocation.settings.app.system_prefix), read_table(database)
+    findings += find_missing(table.compiled, invocation.environ, invocation.reference_folder)
+    names = {compiled.route.route_id: compiled.route.route_name for compiled in table.compiled}
+    rows = [{**asdict(one), "route_name": names.get(one.route_id, one.route_id)} for one in findings]
+    print_rows(rows, COLUMNS, printing, empty="no faults found")
     if findings:
         raise typer.Exit(1)
 

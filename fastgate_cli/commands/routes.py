@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from fastgate_cli.columns import Column, Row
 from fastgate_cli.commands.route_changes import (
     disable_routes,
     enable_routes,
@@ -13,6 +14,8 @@ from fastgate_cli.commands.route_changes import (
 from fastgate_cli.commands.route_creation import COLUMNS, add_route, describe_target, mask_route
 from fastgate_cli.commands.route_explain import explain_request
 from fastgate_cli.commands.route_lint import lint_routes
+from fastgate_cli.commands.route_move import move_route
+from fastgate_cli.commands.route_trial import try_route
 from fastgate_cli.context import invocation_of
 from fastgate_cli.options import (
     DryRunOption,
@@ -41,7 +44,9 @@ app.command("update")(update_routes)
 app.command("enable")(enable_routes)
 app.command("disable")(disable_routes)
 app.command("toggle")(toggle_routes)
+app.command("move")(move_route)
 app.command("explain")(explain_request)
+app.command("test")(try_route)
 app.command("lint")(lint_routes)
 _EMPTY = "no routes; fastgate routes add --match '/v1/*' --to http://127.0.0.1:8000"
 
@@ -53,19 +58,20 @@ def list_routes(
     as_json: JsonOption = False,
     fields: FieldsOption = None,
 ) -> None:
-    """List the routes, in the order of their priority.
+    """List the routes, in the order in which they are tried: priority, specificity, age.
 
     Examples:
       fastgate routes list
       fastgate routes list -o wide
       fastgate routes list --json
     """
+    from proxy.store.route_order import order_rows
     from proxy.store.routes import list_routes
 
     invocation = invocation_of(ctx)
     options = invocation.read_output(output, as_json=as_json, fields=fields, columns=COLUMNS)
     with invocation.reading() as database:
-        print_rows(map(mask_route, list_routes(database)), COLUMNS, options, empty=_EMPTY)
+        print_rows(map(mask_route, order_rows(list_routes(database))), COLUMNS, options, empty=_EMPTY)
 
 
 @app.command("show")
@@ -88,7 +94,16 @@ def show_routes(
     options = invocation.read_output(output, as_json=as_json, fields=fields, columns=COLUMNS)
     with invocation.reading() as database:
         rows = [mask_route(get_route(database, ref)) for ref in refs]
-    print_each(rows, COLUMNS, options, single=len(refs) == 1)
+    is_sheet = options.is_drawn and not options.fields and len(rows) == 1
+    print_each(rows, choose_fields(rows[0]) if is_sheet else COLUMNS, options, single=len(refs) == 1)
+
+
+def choose_fields(row: Row) -> list[Column]:
+    """Return the fields of a route that hold something, and one that names the others, to fit a screen."""
+    used = [column for column in COLUMNS if column.shown != "display"]
+    empty = [column.name for column in used if column.value_of(row) in (None, "", [], {})]
+    columns = [column for column in used if column.name not in empty]
+    return [*columns, Column("not set", shown="data", value=lambda _: ", ".join(empty))]
 
 
 @app.command("delete")

@@ -31,6 +31,11 @@ def redact_query(query: bytes) -> bytes:
     return _SECRET_PARAMETER.sub(rb"\1" + MASK, query)
 
 
+def names_secret(name: str) -> bool:
+    """Tell whether a parameter or a field is named like a credential."""
+    return _SECRET_NAME.search(name.encode()) is not None
+
+
 def find_parameters(query: bytes) -> list[bytes]:
     """Return the values that `redact_query` would mask, as they are written and decoded."""
     found: set[bytes] = set()

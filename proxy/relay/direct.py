@@ -10,8 +10,8 @@ from __future__ import annotations
 import asyncio
 import errno
 import ssl
-from collections.abc import AsyncIterable, AsyncIterator, Mapping
-from typing import cast
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Mapping
+from typing import Any, cast
 
 import httpx
 
@@ -21,6 +21,8 @@ from proxy.relay.bodies import READ_AHEAD_BYTES_MAX, BytesBody
 from proxy.relay.connection import READ_BYTES_MAX, BackendConnection
 from proxy.relay.pool import IdlePool, Origin
 
+# The `trace` extension of httpcore: called with the name of an event and what there is to know of it.
+Trace = Callable[[str, Mapping[str, Any]], Awaitable[None]]
 _NO_FILES = frozenset((errno.EMFILE, errno.ENFILE))
 
 
@@ -43,14 +45,15 @@ class DirectTransport(httpx.AsyncBaseTransport):
         """Send a request and return its response as soon as the head of it has come.
 
         `extensions` hold `target`, the raw request target; `timeout`, in seconds; and, if wanted, `origin`,
-        which spares taking the URL apart, and `fresh`, to use no idle connection. Raises httpx's exceptions
-        (`StaleConnectionError` among them) or what the body raises; the connection is then closed.
+        which spares taking the URL apart, `fresh`, to use no idle connection, and `trace`, which is told of
+        a new one as httpcore tells it. Raises httpx's exceptions (`StaleConnectionError` among them) or what
+        the body raises; the connection is then closed.
         """
         extensions = request.extensions
         timeouts = extensions["timeout"]
         origin = extensions.get("origin") or split_origin(request.url)
         idle = None if extensions.get("fresh") else self._pool.take(origin)
-        connection = idle or await self._connect(origin, timeouts["connect"])
+        connection = idle or await self._connect(origin, timeouts["connect"], extensions.get("trace"))
         try:
             await _send_request(connection, request, timeouts)
             await connection.wait_for_head(timeouts["read"])
@@ -73,15 +76,21 @@ class DirectTransport(httpx.AsyncBaseTransport):
         """Close every idle connection."""
         self._pool.close()
 
-    async def _connect(self, origin: Origin, timeout_seconds: float) -> BackendConnection:
+    async def _connect(
+        self, origin: Origin, timeout_seconds: float, trace: Trace | None
+    ) -> BackendConnection:
         scheme, host, port = origin
         context = self._context if scheme == "https" else None
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(timeout_seconds):
-                _, connection = await loop.create_connection(
+                if trace is not None:
+                    await trace("connection.connect_tcp.started", {})
+                transport, connection = await loop.create_connection(
                     lambda: BackendConnection(self._buffer), host, port, ssl=context
                 )
+                if trace is not None:
+                    await trace("connection.connect_tcp.complete", {"return_value": transport})
         except TimeoutError as error:
             raise httpx.ConnectTimeout("the backend did not accept a connection in time") from error
         except (OSError, UnicodeError) as error:  # UnicodeError: a name that no host can have

@@ -116,6 +116,21 @@ def build_context(*, ca_file: str = "", verify: bool = True, http2: bool = False
     return context
 
 
+def find_authority_fault(route: Route) -> str:
+    """Return why a route's file of authorities cannot be used; empty if it can be, or there is none."""
+    if not route.tls_ca:
+        return ""
+    try:
+        build_context(ca_file=route.tls_ca)
+    except (ssl.SSLError, ValueError):  # ValueError: a path that holds NUL
+        reason = "it is no PEM file"
+    except OSError as error:
+        reason = error.strerror or "no reason given"
+    else:
+        return ""
+    return f"its certificate authorities cannot be read: {route.tls_ca}: {reason}"
+
+
 def _load_context(way: Way) -> ssl.SSLContext:
     try:
         return build_context(ca_file=way.tls_ca, verify=way.tls_verify, http2=way.http_version == "2")

@@ -17,13 +17,15 @@ from typing import cast
 import httpx
 
 from proxy.errors import UpstreamError, UpstreamInvalidError, UpstreamTimeoutError
+from proxy.policy.model import Route
 from proxy.policy.routing import CompiledRoute
 from proxy.relay.answers import InvalidAnswerError
 from proxy.relay.backends import Backend, Backends, Group
 from proxy.relay.bodies import BytesBody, DeadlineBody, StreamedBody, read_ahead
-from proxy.relay.direct import DirectTransport, find_length
+from proxy.relay.direct import DirectTransport, Trace, find_length
 from proxy.relay.retries import build_retries
 from proxy.relay.sending import ATTEMPT, Attempt, Plan, Sending
+from proxy.relay.tracing import TracedTransport
 from proxy.relay.transports import Transports, build_context
 from proxy.settings import ProxySettings
 
@@ -38,6 +40,7 @@ class Upstream:
 
     `plain` serves routes without wishes of their own. `errors` counts tries that failed, by kind:
     unreachable, timeout, broken, stale (an idle connection that had ended) and status (one to be retried).
+    `trace` is told of every connection that is made.
     """
 
     def __init__(
@@ -50,6 +53,7 @@ class Upstream:
         total_timeout_seconds: float = 0.0,
         monotonic: Callable[[], float] = time.monotonic,
         chance: Callable[[], float] = random.random,
+        trace: Trace | None = None,
     ) -> None:
         self.errors: Counter[str] = Counter()
         self._backends = Backends(monotonic, chance)
@@ -58,6 +62,7 @@ class Upstream:
         self._retries_max = retries_max
         self._total_timeout_seconds = total_timeout_seconds
         self._chance = chance
+        self._trace = trace
         self._plans: dict[str, Plan] = {}
         self._closing: set[asyncio.Task[None]] = set()
 
@@ -187,7 +192,7 @@ class Upstream:
         turn = old.group.turn if old is not None else 0
         return Plan(
             compiled=compiled,
-            transport=self._transports.find(route),
+            transport=self._find_transport(route),
             generation=self._transports.generation,
             group=Group([self._backends.get(origin) for origin in origins], route.balance, turn),
             retries=build_retries(route, self._retries_max),
@@ -195,8 +200,12 @@ class Upstream:
             keeps_host=compiled.header_rules.host != route.target_host.encode(),
         )
 
+    def _find_transport(self, route: Route) -> httpx.AsyncBaseTransport:
+        transport = self._transports.find(route)
+        return transport if self._trace is None else TracedTransport(transport, self._trace)
 
-def build_upstream(settings: ProxySettings) -> Upstream:
+
+def build_upstream(settings: ProxySettings, *, trace: Trace | None = None) -> Upstream:
     """Return the way to the backends that the configuration's `proxy` section asks for."""
     return Upstream(
         build_transport(),
@@ -204,6 +213,7 @@ def build_upstream(settings: ProxySettings) -> Upstream:
         egress_proxy=settings.egress_proxy,
         retries_max=settings.max_retries,
         total_timeout_seconds=settings.total_timeout,
+        trace=trace,
     )
 
 

@@ -142,6 +142,24 @@ def open_database(
         return database
 
 
+def open_for_reading(path: Path) -> Database:
+    """Return the open database, whatever migrations are pending; nothing is written or made beside it.
+
+    Raises `DatabaseError` as `open_database` does.
+    """
+    with _translating(path), _translating_files(path):
+        if not _measure_file(path):
+            raise DatabaseError(f"there is no database at {path} yet", hint=_MISSING_HINT)
+        check_owner(path)
+        database = Database(path, query=_choose_reading(path))
+        try:
+            _prepare(database, create=False, allow_pending=True)
+        except BaseException:
+            database.close()
+            raise
+        return database
+
+
 def migration_status(database: Database) -> list[Row]:
     """Return every migration in order: `name`, and `applied`, the time or None."""
     with database.reading():
@@ -235,6 +253,10 @@ def _choose_access(path: Path, *, create: bool) -> str:
         return "mode=rw"
     if create:
         raise DatabaseError(f"{path} cannot be written", hint=_PERMISSION_HINT.format(path=path))
+    return _choose_reading(path)
+
+
+def _choose_reading(path: Path) -> str:
     # SQLite reads a WAL database through two files beside it, which cannot be made here. As long as nobody
     # writes there are none, and the file alone is everything.
     has_wal = path.with_name(path.name + "-wal").exists()

@@ -13,14 +13,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastgate_cli.charts import BarChart
-from fastgate_cli.columns import Column, style_status
+from fastgate_cli.columns import Column, Step, style_status
 from fastgate_cli.drawing import (
     ELASTIC_WIDTH_MIN,
     GAP,
+    MARKS,
     draw_charts,
     draw_object,
     draw_remark,
     draw_secret,
+    draw_step,
     draw_stream,
     draw_table,
     fit_widths,
@@ -187,3 +189,24 @@ def test_columns_fit_if_they_can_and_only_elastic_ones_give_way(
     assert sum(widths) + total <= max(available, sum(least) + total)
     if sum(natural) + total <= available:
         assert widths == natural
+
+
+@pytest.mark.parametrize("width", [30, 80])
+def test_a_step_goes_on_below_itself_and_leaves_no_blanks(
+    width: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    draw_step(Step("failed", "match", "one two three four five six\nsecond [b]line[/b]", "do this"), 9)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("✗  match      one two")
+    assert all(line.startswith(" " * 14) for line in lines[1:])
+    assert all(line == line.rstrip() and len(line) <= width for line in lines)
+    joined = " ".join(line[14:] for line in lines)
+    assert joined == "one two three four five six second [b]line[/b] → do this"
+
+
+def test_a_step_has_a_mark_and_no_control_characters(capsys: pytest.CaptureFixture[str]) -> None:
+    for status in MARKS:
+        draw_step(Step(status, "name", "a\x1b[2Jb"), 4)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines == [f"{mark}  name  a\\x1b[2Jb" for mark, _ in MARKS.values()]

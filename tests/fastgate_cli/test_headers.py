@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from fastgate_cli.headers import (
     check_name,
     find_bare_credentials,
+    find_bare_fields,
     mask_headers,
     mask_value,
     parse_header_match,
@@ -123,3 +124,8 @@ def test_credentials_written_out_are_found_by_their_names() -> None:
         "X-Tenant": "a",
     }
     assert find_bare_credentials(headers) == ["Authorization", "Cookie", "X-Auth-Token"]
+
+
+def test_texts_in_body_fields_that_sound_like_credentials_are_found() -> None:
+    fields = {"api_key": "x", "max_tokens": 7, "options.token": "y", "model": "m", "secret": None}
+    assert find_bare_fields(fields) == ["api_key", "options.token"]

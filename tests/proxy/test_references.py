@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from proxy.errors import InvalidInputError
 from proxy.policy.model import Route
-from proxy.references import resolve_headers, resolve_value
+from proxy.references import find_dangling, resolve_headers, resolve_value
 
 SECRET = "s3cr3t-value"
 
@@ -59,3 +59,15 @@ def test_a_route_has_all_its_headers_resolved_and_shows_none(tmp_path: Path) -> 
     assert resolved.add_headers == (("a", SECRET), ("b", "plain"))
     assert SECRET not in repr(resolved)
     assert route.add_headers[0] == ("a", "${env:TOKEN}")
+
+
+def test_every_reference_that_stands_for_nothing_is_found(tmp_path: Path) -> None:
+    headers = (("a", "${env:GONE} ${env:SET}"), ("b", "${file:nosuch}"), ("c", "plain"), ("d", "${env:BAD}"))
+    route = Route("rt_1", "one", "/*", "h", add_headers=headers)
+    environ = {"SET": SECRET, "BAD": f"{SECRET}\0"}
+    found = find_dangling(route, environ, tmp_path)
+    assert found == [
+        "${env:GONE} stands for nothing",
+        "${file:nosuch} stands for nothing",
+        "${env:BAD} stands for something that no header can hold",
+    ]

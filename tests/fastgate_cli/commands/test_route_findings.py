@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from fastgate_cli.commands.route_findings import find_faults
+from fastgate_cli.commands.route_findings import find_faults, find_missing
 from proxy.policy.model import Route
 from proxy.policy.routing import compile_route, order_routes
 
@@ -29,6 +31,7 @@ def test_a_sound_table_has_no_findings() -> None:
             make("user", "/user/{id}", target_path="/users/{id}"),
             make("strip", "/strip/*", target_path="/base", strip_path_prefix=True),
             make("fixed", "/fixed", target_path="/one"),
+            make("body", "/body", add_body_fields=(("max_tokens", b"7"), ("model", b'"m"'))),
         )
         == []
     )
@@ -58,6 +61,7 @@ def test_a_disabled_route_shadows_nothing_and_is_not_looked_at() -> None:
         make("r", "/health"),
         make("r", "/"),
         make("r", match_body_schema=False),
+        make("r", match_methods=frozenset({"TRACE", "BREW"})),
     ],
 )
 def test_a_route_that_no_request_can_reach_is_named(route: Route) -> None:
@@ -78,6 +82,7 @@ def test_a_route_that_some_request_can_reach_is_not(path: str) -> None:
         make("r", add_headers=(("X-Api-Key", "a-literal"),)),
         make("r", target_protocol="https", tls_verify=False),
         make("r", target_path="/one"),
+        make("r", add_body_fields=(("api_key", b'"a-literal"'),)),
     ],
 )
 def test_what_is_insecure_is_a_warning(route: Route) -> None:
@@ -93,5 +98,18 @@ def test_a_private_host_needs_no_encryption(host: str) -> None:
 
 
 def test_no_finding_quotes_a_secret() -> None:
-    compiled = [compile_route(make("r", add_headers=(("X-Api-Key", "hunter2"),)))]
-    assert "hunter2" not in repr(list(find_faults(compiled, PAGES)))
+    fields = (("token", b'"hunter2"'),)
+    compiled = [compile_route(make("r", add_headers=(("X-Api-Key", "hunter2"),), add_body_fields=fields))]
+    findings = list(find_faults(compiled, PAGES))
+    assert len(findings) == 2
+    assert "hunter2" not in repr(findings)
+
+
+def test_what_is_missing_is_looked_for_in_the_routes_in_use_only(tmp_path: Path) -> None:
+    headers = (("a", "${env:GONE}"), ("b", "${env:SET}"))
+    routes = [make("on", add_headers=headers), make("off", add_headers=headers, is_active=False)]
+    compiled = list(map(compile_route, routes))
+    found = list(find_missing(compiled, {"SET": "x"}, tmp_path))
+    assert [(finding.route_id, finding.level, finding.rule) for finding in found] == [
+        ("on", "warning", "unresolved")
+    ]

@@ -261,3 +261,27 @@ def test_a_terminal_shows_a_table_of_80_columns(
     assert code == 0
     assert row["route_id"] in screen
     assert all(len(line) <= 80 for line in screen.splitlines())
+
+
+def test_a_terminal_names_a_route_by_its_name_and_wide_by_its_id_too(
+    terminal_cli: TerminalCli, add: Callable[..., dict[str, Any]]
+) -> None:
+    row = add("--name", "ollama", to="http://gpu:1")
+    assert row["route_id"] not in terminal_cli("routes", "list")[1]
+    assert "ollama" in terminal_cli("routes", "list")[1]
+    assert row["route_id"] in terminal_cli("routes", "list", "-o", "wide")[1]
+
+
+def test_a_sheet_of_a_route_fits_a_screen_and_names_what_is_not_set(
+    terminal_cli: TerminalCli, cli: Cli, add: Callable[..., dict[str, Any]]
+) -> None:
+    row = add("--name", "ollama", to="http://gpu:1")
+    code, screen = terminal_cli("routes", "show", "ollama", env={"NO_COLOR": "1"})
+    lines = [line.rstrip() for line in screen.splitlines()]
+    assert (code, len(lines) <= 23) == (0, True)
+    assert f"route_id           {row['route_id']}" in lines
+    fields = json.loads(cli("routes", "show", "ollama", "--json").stdout)
+    empty = [name for name, value in fields.items() if value in (None, "", [], {})]
+    assert "add_headers" in empty
+    assert "not set " + ", ".join(empty) == " ".join(screen[screen.index("not set") :].split())
+    assert not any(line.startswith(tuple(empty)) for line in lines)

@@ -16,7 +16,7 @@ from proxy.policy.model import Route
 from proxy.relay.bodies import BytesBody
 from proxy.relay.direct import DirectTransport
 from proxy.relay.exclusive import ExclusiveTransport
-from proxy.relay.transports import TRANSPORTS_MAX, Transports, build_context
+from proxy.relay.transports import TRANSPORTS_MAX, Transports, build_context, find_authority_fault
 
 TIMEOUTS = {"connect": 2.0, "read": 2.0, "write": 2.0, "pool": 2.0}
 ANSWER = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
@@ -206,3 +206,15 @@ def test_https_goes_through_a_tunnel_of_the_egress_proxy_verified_and_with_its_t
         server.close()
 
     asyncio.run(test())
+
+
+def test_a_file_of_authorities_that_cannot_be_used_says_why(tmp_path: Path) -> None:
+    file = tmp_path / "ca.pem"
+    wanted = route(tls_ca=str(file))
+    assert find_authority_fault(route()) == ""
+    assert find_authority_fault(wanted).endswith(f"{file}: No such file or directory")
+    file.write_text("no certificate")
+    assert find_authority_fault(wanted).endswith("it is no PEM file")
+    assert find_authority_fault(route(tls_ca="a\0b")) != ""
+    trustme.CA().cert_pem.write_to_path(str(file))
+    assert find_authority_fault(wanted) == ""

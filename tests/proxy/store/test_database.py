@@ -15,8 +15,15 @@ import pytest
 
 from proxy.errors import ConflictError, DatabaseError
 from proxy.store import database as database_module
-from proxy.store.database import Database, migration_status, open_database, upgrade
+from proxy.store.database import (
+    Database,
+    migration_status,
+    open_database,
+    open_for_reading,
+    upgrade,
+)
 from proxy.store.keys import create_key, list_keys
+from proxy.store.models import ApiKeyRow, GatewayState
 from proxy.store.state import known_migrations
 
 NOW = datetime(2026, 1, 31, tzinfo=UTC)
@@ -380,3 +387,26 @@ def test_the_migration_runner_is_not_loaded_to_read(existing: Path) -> None:
     )
     environ = {**os.environ, "PYTHONPATH": str(ROOT)}
     subprocess.run([sys.executable, "-c", code, str(existing)], env=environ, check=True)
+
+
+def test_reading_alone_makes_and_changes_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "fastgate.db"
+    with pytest.raises(DatabaseError, match="no database"):
+        open_for_reading(path)
+    open_database(path, create=True).close()
+    before = {file.name: file.stat().st_mtime_ns for file in tmp_path.iterdir()}
+    with open_for_reading(path) as database:
+        assert not database.is_writable
+        assert migration_status(database)
+        with pytest.raises(DatabaseError), database.transaction():
+            ApiKeyRow.delete().execute(database.peewee)
+        assert {file.name: file.stat().st_mtime_ns for file in tmp_path.iterdir()} == before
+    assert {file.name: file.stat().st_mtime_ns for file in tmp_path.iterdir()} == before
+
+
+def test_reading_alone_sees_what_a_writer_has_committed(tmp_path: Path) -> None:
+    path = tmp_path / "fastgate.db"
+    with open_database(path, create=True) as writer:
+        GatewayState.update(revision=77).execute(writer.peewee)
+        with open_for_reading(path) as database:
+            assert database.fetch(GatewayState.select(GatewayState.revision)) == [{"revision": 77}]
