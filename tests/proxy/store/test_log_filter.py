@@ -34,6 +34,8 @@ def find_rows(database: Database, wanted: LogFilter) -> list[str]:
         (LogFilter(), "chat models refused running"),
         (LogFilter(since=NOW + timedelta(seconds=1)), "models refused running"),
         (LogFilter(until=NOW + timedelta(seconds=1)), "chat"),
+        (LogFilter(until=NOW.replace(year=9999)), "chat models refused running"),
+        (LogFilter(since=NOW.replace(year=1)), "chat models refused running"),
         (LogFilter(keys=["key_1", "key_9"]), "chat models"),
         (LogFilter(sources=["ci"]), "models"),
         (LogFilter(routes=["rt_1"]), "chat"),
