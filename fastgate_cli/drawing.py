@@ -23,7 +23,7 @@ from rich.text import Text
 
 from fastgate_cli.charts import BarChart, chart_lines
 from fastgate_cli.columns import NO_VALUE, Column, Row, Step, StepStatus, escape_controls, format_text
-from fastgate_cli.output import colour_wanted
+from fastgate_cli.output import blocks_wanted, colour_wanted
 
 GAP = 2
 ELASTIC_WIDTH_MIN = 8
@@ -43,9 +43,8 @@ _TITLE_STYLE = "bold dim"
 def draw_table(rows: Sequence[Row], columns: Sequence[Column], zone: tzinfo, *, wide: bool) -> None:
     """Draw a list; `wide` and a pipe get every text in full, a terminal what fits it."""
     cells = [[column.cell_of(row, zone, full=wide) for column in columns] for row in rows]
-    titles = [_title_of(column) for column in columns]
-    natural = [max(map(cell_len, texts)) for texts in zip(titles, *cells, strict=True)]
-    widths = natural if wide else fit_widths(natural, columns, _line_width())
+    natural = _measure_columns(columns, cells)
+    widths = natural if wide else fit_widths(natural, columns, line_width())
     table = _new_table(columns, widths, show_header=True)
     for row, texts in zip(rows, cells, strict=True):
         table.add_row(*_style_cells(row, texts, columns))
@@ -54,7 +53,7 @@ def draw_table(rows: Sequence[Row], columns: Sequence[Column], zone: tzinfo, *, 
 
 def draw_stream(rows: Iterable[Row], columns: Sequence[Column], zone: tzinfo, *, wide: bool) -> None:
     """Draw rows as they come: each is a line of its own, at widths that are fixed from the start."""
-    available = _line_width()
+    available = line_width()
     natural = [_stream_width(column, available) for column in columns]
     widths = fit_widths(natural, columns, available)
     width = _sum_width(widths)
@@ -73,7 +72,7 @@ def draw_object(row: Row, columns: Sequence[Column], zone: tzinfo) -> None:
     sheet.add_column(overflow="fold")
     for column in columns:
         sheet.add_row(Text(column.name), _spell_value(column, row, zone))
-    _print(sheet, _line_width())
+    _print(sheet, line_width())
 
 
 def draw_step(step: Step, name_width: int) -> None:
@@ -104,7 +103,7 @@ def draw_secret(title: str, secret: str, facts: Mapping[str, str], remark: str) 
     label_width = max(map(cell_len, facts), default=0) + GAP
     longest = max((label_width + cell_len(fact) for fact in facts.values()), default=0)
     # Facts are folded rather than leave the terminal; the secret is not.
-    facts_width = min(longest, _line_width() - _PANEL_EDGES)
+    facts_width = min(longest, line_width() - _PANEL_EDGES)
     width = max(cell_len(secret), cell_len(remark), facts_width) + _PANEL_EDGES
     panel = Panel(
         Padding(body, (0, 1)), title=title, title_align="left", border_style="green", box=ROUNDED, width=width
@@ -114,15 +113,15 @@ def draw_secret(title: str, secret: str, facts: Mapping[str, str], remark: str) 
 
 def draw_remark(text: str) -> None:
     """Draw a sentence below what was drawn before."""
-    _print(Text(escape_controls(text)), _line_width())
+    _print(Text(escape_controls(text)), line_width())
 
 
 def draw_charts(charts: Sequence[BarChart]) -> None:
     """Draw charts beside each other where the line has room for them, else below each other."""
-    plain = not (sys.stdout.encoding or "").lower().startswith("utf")
+    plain = not blocks_wanted(sys.stdout)
     drawings = [_draw_chart(chart, plain=plain) for chart in charts]
     width = sum(map(_width_of, drawings)) + _CHART_GAP * (len(drawings) - 1)
-    if width > _line_width():
+    if width > line_width():
         return _print(Text("\n\n", no_wrap=True).join(drawings), max(map(_width_of, drawings)))
     row = Table.grid(padding=(0, _CHART_GAP, 0, 0))
     for _ in drawings:
@@ -140,6 +139,23 @@ def _draw_chart(chart: BarChart, *, plain: bool) -> Text:
 
 def _width_of(drawing: Text) -> int:
     return max(cell_len(line) for line in drawing.plain.splitlines())
+
+
+def draw_lines(lines: Sequence[Text]) -> None:
+    """Draw lines that are laid out already."""
+    _print(Text("\n", no_wrap=True).join(lines), line_width())
+
+
+def measure_columns(rows: Sequence[Row], columns: Sequence[Column], zone: tzinfo) -> list[int]:
+    """Return how wide a list's columns are if nothing of them is cut."""
+    return _measure_columns(
+        columns, [[column.cell_of(row, zone, full=False) for column in columns] for row in rows]
+    )
+
+
+def _measure_columns(columns: Sequence[Column], cells: Sequence[Sequence[str]]) -> list[int]:
+    titles = [_title_of(column) for column in columns]
+    return [max(map(cell_len, texts)) for texts in zip(titles, *cells, strict=True)]
 
 
 def fit_widths(natural: Sequence[int], columns: Sequence[Column], available: int) -> list[int]:
@@ -208,14 +224,15 @@ def _spell_item(item: Any, zone: tzinfo) -> str:
 
 def _print_hanging(head: Text, text: Text) -> None:
     """Print a text behind a head; where it goes on in further lines, they begin where it did."""
-    width = max(ELASTIC_WIDTH_MIN, _line_width() - head.cell_len)
-    console = _new_console(_line_width())
+    width = max(ELASTIC_WIDTH_MIN, line_width() - head.cell_len)
+    console = _new_console(line_width())
     for number, line in enumerate(text.wrap(console, width, overflow="fold")):
         line.rstrip()
         console.print(Text.assemble(head if number == 0 else " " * head.cell_len, line), crop=False)
 
 
-def _line_width() -> int:
+def line_width() -> int:
+    """Return how wide stdout is; a pipe has no end unless COLUMNS says so."""
     if sys.stdout.isatty() or os.environ.get("COLUMNS", "").isdigit():
         return shutil.get_terminal_size().columns
     return _UNLIMITED_WIDTH

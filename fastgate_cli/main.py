@@ -39,6 +39,9 @@ class FastGateGroup(LazyGroup):
         "keys": CommandPlace(f"{_HOME}.keys:app", "API keys: who may use the gateway."),
         "routes": CommandPlace(f"{_HOME}.routes:app", "Routes: which requests go to which backend."),
         "logs": CommandPlace(f"{_HOME}.logs:app", "The audit trail: every request, past and present."),
+        "metrics": CommandPlace(
+            f"{_HOME}.metrics:app", "Figures: requests, errors, latency, and what was most."
+        ),
         "doctor": CommandPlace(f"{_HOME}.doctor:doctor", "Look at everything, and say what mends it."),
         "db": CommandPlace(f"{_HOME}.db:app", "The database: migrations, checks, backups, import."),
         "mock": CommandPlace(f"{_HOME}.mock:mock", "Run a demo backend that speaks OpenAI and Anthropic."),
