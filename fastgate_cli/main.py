@@ -42,6 +42,7 @@ class FastGateGroup(LazyGroup):
         "metrics": CommandPlace(
             f"{_HOME}.metrics:app", "Figures: requests, errors, latency, and what was most."
         ),
+        "top": CommandPlace(f"{_HOME}.top:top", "A live dashboard: rates, latency, the latest requests."),
         "doctor": CommandPlace(f"{_HOME}.doctor:doctor", "Look at everything, and say what mends it."),
         "db": CommandPlace(f"{_HOME}.db:app", "The database: migrations, checks, backups, import."),
         "mock": CommandPlace(f"{_HOME}.mock:mock", "Run a demo backend that speaks OpenAI and Anthropic."),

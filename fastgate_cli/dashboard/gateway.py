@@ -57,11 +57,17 @@ class GatewayJob:
             workers=note.workers,
             version=note.version,
             started=from_us(round(note.started * 1e6)),
-            in_flight=Counters(directory=metrics_directory(self._settings)).read_totals().in_flight,
+            in_flight=_count_in_flight(self._settings),
             lag_ms=lag_ms,
             waiting_bytes=waiting,
             remark=f"the last reload came to nothing: {note.trouble}" if note.trouble else remark,
         )
+
+
+def _count_in_flight(settings: Settings) -> int | None:
+    """Return what the workers are serving; None if they cannot tell."""
+    totals = Counters(directory=metrics_directory(settings)).read_totals()
+    return totals.in_flight if totals.workers else None
 
 
 def _find_note(settings: Settings) -> Note | None:

@@ -48,7 +48,7 @@ class TopJob:
     """Reads what there was most of in the range."""
 
     def __init__(self, kind: Kind, pace: Pace) -> None:
-        self.part = kind
+        self.part: str = kind
         self.pace = pace
         self._kind = kind
 

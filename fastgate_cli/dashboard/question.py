@@ -19,11 +19,11 @@ class Range:
 
 
 RANGES = (
-    Range("1", "5m", "5 minutes", timedelta(minutes=5)),
-    Range("2", "1h", "1 hour", timedelta(hours=1)),
-    Range("3", "6h", "6 hours", timedelta(hours=6)),
-    Range("4", "24h", "24 hours", timedelta(hours=24)),
-    Range("5", "7d", "7 days", timedelta(days=7)),
+    Range("1", "5m", "last 5 minutes", timedelta(minutes=5)),
+    Range("2", "1h", "last hour", timedelta(hours=1)),
+    Range("3", "6h", "last 6 hours", timedelta(hours=6)),
+    Range("4", "24h", "last 24 hours", timedelta(hours=24)),
+    Range("5", "7d", "last 7 days", timedelta(days=7)),
 )
 
 

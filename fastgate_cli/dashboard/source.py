@@ -15,16 +15,16 @@ class Source:
         self._path = path
         self._open_there = open_there
         self._database: Database | None = None
-        self._file: tuple[int, int] | None = None
+        self._file: tuple[int, ...] = ()
 
     def connect(self) -> Database:
         """Return the open database. Raises `DatabaseError`."""
-        if self._database is not None and (self._file != self._identify() or not self._database.is_writable):
-            # What cannot be written is opened as a file that nobody changes: what is new is not seen in it.
+        file = self._identify()
+        if self._database is not None and file != self._file:
             self.drop()
         if self._database is None:
-            self._file = self._identify()
             self._database = self._open_there()
+            self._file = self._identify()
         return self._database
 
     def drop(self) -> None:
@@ -33,9 +33,14 @@ class Source:
         if database is not None:
             database.close()
 
-    def _identify(self) -> tuple[int, int] | None:
+    def _identify(self) -> tuple[int, ...]:
         try:
             status = self._path.stat()
         except OSError:
-            return None
-        return status.st_dev, status.st_ino
+            return ()
+        if self._database is None or self._database.is_writable:
+            return status.st_dev, status.st_ino
+        # One that this user cannot write is read as a file that nobody changes, as long as it has no journal
+        # beside it: a change of it would never be seen.
+        has_journal = self._path.with_name(self._path.name + "-wal").exists()
+        return status.st_dev, status.st_ino, has_journal, 0 if has_journal else status.st_mtime_ns

@@ -7,7 +7,7 @@ draws or waits; what is to be read follows from the state (`wish_of`).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from fastgate_cli.columns import Row
@@ -16,12 +16,13 @@ from fastgate_cli.dashboard.question import RANGES, Question, Wish
 from proxy.errors import InvalidInputError
 from proxy.store.log_filter import LogFilter
 
-Mode = Literal["board", "filter", "request", "help"]
+Mode = Literal["board", "filter", "request"]
 Sort = Literal["requests", "errors", "p95_ms"]
 SORTS: tuple[Sort, ...] = ("requests", "errors", "p95_ms")
 ParseFilter = Callable[[str], LogFilter]  # raises `InvalidInputError`
 _RANGES = {range_.key: range_ for range_ in RANGES}
 _STEPS = {"down": 1, "j": 1, "tab": 1, "up": -1, "k": -1, "backtab": -1}
+_HELP = ("?", "h")
 _END = 10**9
 
 
@@ -33,11 +34,12 @@ class State:
     is let go. `top` is the first of them that is seen, or the first line of an opened request.
     """
 
-    question: Question = Question()
+    question: Question = field(default_factory=Question)
     sort: Sort = "requests"
     mode: Mode = "board"
     is_paused: bool = False
-    line: Line = Line()
+    is_helping: bool = False
+    line: Line = field(default_factory=Line)
     complaint: str = ""
     held: tuple[Row, ...] = ()
     selected: int = -1  # of `held`; below zero none is
@@ -49,12 +51,12 @@ class State:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What is on the screen: the latest requests, how many of them at once, and of how many lines it shows."""
+    """What is on the screen: the latest requests, and how much of what can be moved is seen at once."""
 
     latest: Sequence[Row] = ()
-    page: int = 1
-    lines: int = 0  # of the request that is open
-    height: int = 1  # how many of these are seen at once
+    page: int = 1  # of the latest requests
+    lines: int = 0  # that an opened request has
+    height: int = 1  # of these
 
 
 def wish_of(state: State) -> Wish:
@@ -65,30 +67,27 @@ def wish_of(state: State) -> Wish:
 
 def press_key(state: State, key: str, seen: Seen, parse_filter: ParseFilter) -> State:
     """Return the state after a key; one that means nothing changes nothing."""
-    match state.mode:
-        case "filter":
-            return _press_in_line(state, key, parse_filter)
-        case "help":
-            return replace(state, has_quit=True) if key == "q" else replace(state, mode="board")
-        case "request":
-            return _press_in_request(state, key, seen)
-    return _press_on_board(state, key, seen)
+    if state.mode == "filter":
+        return _press_in_line(state, key, parse_filter)
+    if key == "q":
+        return replace(state, has_quit=True)
+    if state.is_helping or key in _HELP:
+        return replace(state, is_helping=not state.is_helping)
+    return (
+        _press_in_request(state, key, seen) if state.mode == "request" else _press_on_board(state, key, seen)
+    )
 
 
 def _press_on_board(state: State, key: str, seen: Seen) -> State:
     if key in _RANGES:
         return replace(state, question=replace(state.question, range=_RANGES[key]))
     match key:
-        case "q":
-            return replace(state, has_quit=True)
         case "p" | " ":
             return replace(state, is_paused=not state.is_paused)
         case "f" | "/":
             return replace(state, mode="filter", line=start_line(state.question.text), complaint="")
         case "s":
             return replace(state, sort=SORTS[(SORTS.index(state.sort) + 1) % len(SORTS)])
-        case "?" | "h":
-            return replace(state, mode="help")
         case "escape":
             return let_go(state)
         case "enter":
@@ -121,12 +120,8 @@ def _open(state: State, seen: Seen) -> State:
 
 def _press_in_request(state: State, key: str, seen: Seen) -> State:
     match key:
-        case "q":
-            return replace(state, has_quit=True)
         case "escape" | "enter" | "backspace":
             return replace(state, mode="board")
-        case "?" | "h":
-            return replace(state, mode="help")
         case "right" | "left":
             # To the request before it, or after it, in the list.
             state = _select(state, "down" if key == "right" else "up", seen)
