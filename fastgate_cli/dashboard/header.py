@@ -8,7 +8,7 @@ from rich.text import Text
 
 from fastgate_cli.columns import format_second, format_uptime
 from fastgate_cli.dashboard.board import Board, Gateway
-from fastgate_cli.dashboard.paper import Paper, join_parts, put_right
+from fastgate_cli.dashboard.paper import GAP, Paper, join_parts, put_right
 from fastgate_cli.dashboard.state import State
 
 SLOW_SECONDS = 2.0
@@ -27,12 +27,12 @@ _BOARD_KEYS = (
 _SELECTED_KEYS = (
     ("↵", "open"),
     ("esc", "let go"),
+    ("q", "quit"),
     ("↑↓", "select"),
     ("f", "filter"),
-    ("q", "quit"),
     ("?", "help"),
 )
-_REQUEST_KEYS = (("esc", "back"), ("↑↓", "scroll"), ("←→", "newer, older"), ("q", "quit"), ("?", "help"))
+_REQUEST_KEYS = (("esc", "back"), ("q", "quit"), ("↑↓", "scroll"), ("←→", "newer, older"), ("?", "help"))
 _HELP_KEYS = (("esc", "back"), ("q", "quit"))
 _PLAIN = {"↑↓": "up/down", "←→": "left/right", "↵": "enter"}
 
@@ -80,17 +80,12 @@ def build_notice(board: Board, state: State, paper: Paper, busy_seconds: float) 
     if state.question.text:
         parts.append((f"filter: {state.question.text}", "cyan"))
     line = Text()
-    for text, style in parts:
+    for turn, (text, style) in enumerate(parts):
         left = paper.width - line.cell_len
-        if left > 2 * len(parts):
-            # All of them are to be seen, if not all of each.
-            room = (
-                left
-                if len(parts) == 1
-                else max(left // 2, left - sum(len(other) + 2 for other, _ in parts[1:]))
-            )
-            line.append(paper.cut(text, min(room, left)).rstrip(), style)
-            line.append("  ")
+        # All of them are to be seen, if not all of each.
+        wanted = sum(len(other) + GAP for other, _ in parts[turn + 1 :])
+        line.append(paper.cut(text, left - min(wanted, left // 2)).rstrip(), style)
+        line.append(" " * GAP)
     return line
 
 

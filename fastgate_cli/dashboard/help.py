@@ -9,8 +9,8 @@ from fastgate_cli.dashboard.paper import Paper, title
 _KEYS = (
     ("q", "quit"),
     ("p  space", "pause, and go on"),
-    ("1 2 3 4 5", "the last 5 minutes, hour, 6 hours, 24 hours, 7 days"),
-    ("f  /", "filter, as 'fastgate logs': --status 5xx --source ci"),
+    ("1 2 3 4 5", "of the last 5 min, hour, 6 h, 24 h, 7 days"),
+    ("f  /", "filter as in logs: --status 5xx --source ci"),
     ("s", "sort the tables by requests, errors or p95"),
     ("↑ ↓  tab", "select a request: the list stays as it is"),
     ("↵", "open it, or the newest one"),
@@ -20,7 +20,7 @@ _KEYS = (
 _PLAIN = {"↑ ↓  tab": "up down tab", "↵": "enter"}
 _REMARKS = (
     "Rates are of the last 10 to 15 seconds, bars of 5 seconds.",
-    "An error was refused, failed, or got a status of 400 or more.",
+    "Errors were refused, failed, or got a status from 400 up.",
     "journal: how long the oldest event waits to be recorded.",
     "gateway: what FastGate itself took of a request.",
 )

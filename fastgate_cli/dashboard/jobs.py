@@ -72,7 +72,7 @@ class HoursJob:
     def __init__(self, zone: tzinfo, pace: Pace) -> None:
         self.pace = pace
         self._zone = zone
-        self._wanted: LogFilter | None = None
+        self._read: tuple[LogFilter, datetime] | None = None  # for which filter, and in which hour
         self._settled: dict[datetime, Group] = {}
 
     def find_subject(self, wish: Wish) -> Hashable:
@@ -82,8 +82,8 @@ class HoursJob:
     def read(self, source: Source, wish: Wish, now: datetime) -> list[Beat]:
         """Return the hours by the clock of the zone, the present one last. Raises `DatabaseError`."""
         starts, wanted = list_hours(now, self._zone, HOURS), wish.question.wanted
-        if wanted != self._wanted or starts[0] not in self._settled:
-            self._wanted = wanted
+        if self._read != (wanted, starts[-1]):
+            self._read = (wanted, starts[-1])
             self._settled.clear()
         missing = next(turn for turn, start in enumerate(starts) if start not in self._settled)
         picture = read_now(

@@ -24,7 +24,3 @@ class Pace:
     def note_read(self, began: float, cost_seconds: float) -> None:
         """Note when it was last read, and what that cost."""
         self.due_at = began + max(self.interval_seconds, cost_seconds / self.share)
-
-    def hasten(self) -> None:
-        """Have it read next."""
-        self.due_at = 0.0

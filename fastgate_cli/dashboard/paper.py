@@ -42,11 +42,8 @@ def put_beside(blocks: Sequence[Block], gap: int = GAP) -> list[Text]:
     widths = [width for _, width in blocks]
     lines = []
     for parts in zip_longest(*(lines for lines, _ in blocks)):
-        line = Text()
-        for part, width in zip(parts, widths, strict=True):
-            line.append_text(fit_line(part or Text(), width))
-            line.append(" " * gap)
-        lines.append(line)
+        fitted = [fit_line(part or Text(), width) for part, width in zip(parts, widths, strict=True)]
+        lines.append(Text(" " * gap).join(fitted))
     return lines
 
 

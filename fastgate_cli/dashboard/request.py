@@ -73,8 +73,7 @@ def build_lines(row: Row, paper: Paper) -> list[Text]:
     console = Console(width=paper.width, height=paper.height, color_system=None, force_terminal=True)
     options = console.options.update(width=paper.width)
     rendered = console.render_lines(build_sheet(spelled, columns, paper.zone), options, pad=False)
-    lines = [Text.assemble(*((part.text, part.style or "") for part in line)) for line in rendered]
-    return lines
+    return [Text.assemble(*((part.text, part.style or "") for part in line)) for line in rendered]
 
 
 def _cut_body(body: str | None, row_id: str) -> str | None:

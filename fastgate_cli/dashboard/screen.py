@@ -70,10 +70,12 @@ class Screen:
             modes, self._modes = self._modes, None
             if modes is None:
                 return
-            with suppress(OSError):
-                self._write(_LEAVE)
-            with suppress(OSError, termios.error):
-                termios.tcsetattr(self.keyboard, termios.TCSANOW, modes)
+            try:
+                with suppress(OSError):
+                    self._write(_LEAVE)
+            finally:
+                with suppress(OSError, termios.error):
+                    termios.tcsetattr(self.keyboard, termios.TCSANOW, modes)
 
     def forget(self) -> None:
         """Draw everything anew next time: somebody else may have written to the terminal."""
