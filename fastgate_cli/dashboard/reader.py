@@ -140,4 +140,4 @@ class Reader(threading.Thread):
             self._source.drop()
         job.pace.due_at = time.monotonic() + RETRY_SECONDS
         self._failed.add(job.part)
-        self._tell(Trouble(job.part, error.message))
+        self._tell(Trouble(job.part, self._source.shorten(error.message)))

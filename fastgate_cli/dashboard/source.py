@@ -33,6 +33,10 @@ class Source:
         if database is not None:
             database.close()
 
+    def shorten(self, text: str) -> str:
+        """Return a text in which the database is called by the last part of its path: a line is short."""
+        return text.replace(str(self._path), self._path.name)
+
     def _identify(self) -> tuple[int, ...]:
         try:
             status = self._path.stat()

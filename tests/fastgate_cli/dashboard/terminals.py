@@ -20,7 +20,7 @@ from fcntl import ioctl
 from pathlib import Path
 from typing import Any
 
-from rich.cells import cell_len
+from rich.cells import cell_len, set_cell_size
 
 WAIT_SECONDS = 30
 _PIECE = re.compile(
@@ -40,8 +40,8 @@ class Display:
     def __init__(self, width: int, height: int) -> None:
         self.modes: dict[int, bool] = {25: True, 7: True, 1049: False}
         self.unknown: list[str] = []
-        self.frames = 0
         self.main = ""  # what was written to the main screen
+        self.has_overflowed = False  # something was written where there is no room
         self._rest = ""
         self.resize(width, height)
 
@@ -64,7 +64,6 @@ class Display:
     def _take(self, match: re.Match[str]) -> None:
         if match["mode"]:
             self.modes[int(match["mode"])] = match["state"] == "h"
-            self.frames += match[0] == "\x1b[?2026l"
         elif match["unknown"]:
             self.unknown.append(match[0])
         elif not self.modes[1049]:
@@ -72,17 +71,27 @@ class Display:
         elif match["row"]:
             assert match["column"] == "1"
             self._row = int(match["row"]) - 1
-            self._before, self.lines[self._row] = self.lines[self._row], ""
+            if self._row < len(self.lines):
+                self.lines[self._row] = ""
         elif match["clear"] == "2J":
             self.lines = [""] * len(self.lines)
+        elif match["text"] and self._row < len(self.lines):
+            line = self.lines[self._row] + match["text"]
+            self.has_overflowed |= cell_len(line) > self.width
+            self.lines[self._row] = set_cell_size(line, min(cell_len(line), self.width))
         elif match["text"]:
-            self.lines[self._row] += match["text"]
-            assert cell_len(self.lines[self._row]) <= self.width, self.lines[self._row]
+            self.has_overflowed = True
 
     @property
     def screen(self) -> str:
         """All lines, without the space behind them."""
         return "\n".join(line.rstrip() for line in self.lines)
+
+
+def own_terminal() -> None:
+    """Make standard input the terminal of a new session, whose keys then are signals: for `preexec_fn`."""
+    os.setsid()
+    ioctl(0, termios.TIOCSCTTY, 0)
 
 
 class Terminal:
@@ -102,6 +111,7 @@ class Terminal:
         ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", height, width, 0, 0))
         self.before = termios.tcgetattr(theirs)
         self.display = Display(width, height)
+        self.raw = ""
         self.process = subprocess.Popen(
             [*command],
             env=dict(environ),
@@ -109,7 +119,7 @@ class Terminal:
             stdin=theirs,
             stdout=theirs,
             stderr=theirs,
-            **{"start_new_session": True, **options},
+            **options,
         )
         # Kept open: what the terminal is set to can be asked for after the process has ended.
         self.theirs = theirs
@@ -145,7 +155,12 @@ class Terminal:
         """Take what was written; tell whether there was anything within a time."""
         if not select.select([self.ours], [], [], seconds)[0]:
             return False
-        self.display.feed(os.read(self.ours, 65536).decode())
+        try:
+            text = os.read(self.ours, 65536).decode()
+        except OSError:
+            return False  # Linux says so when the other side of a terminal has gone
+        self.raw += text
+        self.display.feed(text)
         return True
 
     def end(self) -> int:

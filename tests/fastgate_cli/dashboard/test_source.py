@@ -72,6 +72,10 @@ def test_one_that_is_gone_is_an_error_until_it_is_back(source: Source, path: Pat
     assert listed(source.connect()) == ["again"]
 
 
+def test_a_line_about_it_is_short(source: Source, path: Path) -> None:
+    assert source.shorten(f"{path} is locked") == "f.db is locked"
+
+
 def test_after_it_is_dropped_it_is_opened_anew(source: Source) -> None:
     before = source.connect()
     source.drop()
