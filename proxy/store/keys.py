@@ -11,7 +11,7 @@ from peewee import IntegrityError
 
 from proxy.clock import to_us
 from proxy.errors import ConflictError, InvalidInputError, NotFoundError
-from proxy.ids import new_id
+from proxy.ids import check_id, new_id
 from proxy.policy.credentials import BASE62, RANDOM_LENGTH, build_secret, digest_secret, hint_of
 from proxy.policy.model import ApiKey
 from proxy.policy.permissions import compile_permissions
@@ -32,6 +32,7 @@ def create_key(
     database: Database,
     *,
     key_prefix: str,
+    key_id: str | None = None,
     source: str = "default",
     permissions: Sequence[str] = (),
     rate_limit: int | None = None,
@@ -40,13 +41,14 @@ def create_key(
     value: str | None = None,
     now: datetime,
 ) -> tuple[Row, str]:
-    """Create a key and return its row and its secret. `value` is a secret of the caller's own.
+    """Create a key and return its row and its secret; `value` and `key_id` are of the caller's own choice.
 
     Raises `InvalidInputError` for a value that cannot be accepted and `ConflictError` for a secret in use.
     """
-    _check_source(source)
-    _check_permissions(permissions)
-    _check_rate_limit(rate_limit, rate_burst)
+    check_key(source=source, permissions=permissions, rate_limit=rate_limit, rate_burst=rate_burst)
+    if key_id is None:
+        key_id = new_id("key", to_us(now))
+    check_id(key_id)
     if value is not None:
         _check_secret(value)
     secret = (
@@ -54,7 +56,6 @@ def create_key(
         if value is not None
         else build_secret(key_prefix, "".join(secrets.choice(BASE62) for _ in range(RANDOM_LENGTH)))
     )
-    key_id = new_id("key", to_us(now))
     query = ApiKeyRow.insert(
         key_id=key_id,
         key_value=digest_secret(secret.encode()),
@@ -178,6 +179,19 @@ def _status_condition(status: KeyStatus, now: datetime) -> Any:
     if status == "disabled":
         return ApiKeyRow.is_active == False  # noqa: E712
     return (ApiKeyRow.is_active == True) & (expired if status == "expired" else ~expired)  # noqa: E712
+
+
+def check_key(
+    *,
+    source: str = "default",
+    permissions: Sequence[str] = (),
+    rate_limit: int | None = None,
+    rate_burst: int | None = None,
+) -> None:
+    """Refuse what no key can have."""
+    _check_source(source)
+    _check_permissions(permissions)
+    _check_rate_limit(rate_limit, rate_burst)
 
 
 def _check_source(source: str) -> None:

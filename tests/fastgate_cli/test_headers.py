@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from fastgate_cli.headers import (
     check_name,
     find_bare_credentials,
+    mask_body_fields,
     mask_headers,
     mask_value,
     parse_header_match,
@@ -123,3 +124,18 @@ def test_credentials_written_out_are_found_by_their_names() -> None:
         "X-Tenant": "a",
     }
     assert find_bare_credentials(headers) == ["Authorization", "Cookie", "X-Auth-Token"]
+
+
+def test_a_credential_in_a_body_field_is_masked_at_any_depth() -> None:
+    fields = {
+        "api_key": "hunter2hunter2",
+        "seed": 7,
+        "note": "plain",
+        "auth": {"token": "hunter2"},
+        "secrets": {"a": ["hunter2", 1]},
+        "list": [{"password": "hunter2", "name": "n"}],
+    }
+    shown = mask_body_fields(fields)
+    assert "hunter2" not in repr(shown)
+    assert (shown["seed"], shown["note"], shown["list"][0]["name"]) == (7, "plain", "n")
+    assert shown["secrets"] == {"a": ["•••", 1]}

@@ -39,7 +39,7 @@ VALUES = st.recursive(
 
 def load(text: str, version: tuple[int, int]) -> Any:
     yaml = YAML(typ="safe", pure=True)
-    yaml.version = version  # type: ignore[assignment]
+    yaml.version = version
     return yaml.load(io.StringIO(text))
 
 
