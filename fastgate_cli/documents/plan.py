@@ -68,20 +68,20 @@ def plan_changes(
     changes: list[Change] = []
     for section, shape in SECTIONS.items():
         current = state.sections[section]
-        results: list[_Result] = []
+        results, claimed = [], set()
         for wanted, object_id in _match(document.wants(section), current):
             change = _compare(wanted, object_id, current, faults, expires_at) if wanted.is_whole else None
             changes += [change] if change else []
+            claimed.add(object_id)
             values = change.after if change else current.get(object_id or "", _NO_VALUES)
             results.append(_Result(object_id or wanted.object_id, values, wanted))
-        listed = {result.object_id for result in results}
-        for object_id, values in current.items():
-            if object_id in listed:
-                continue
-            if prune and section in document.sections:
-                changes.append(Change(shape.kind, "remove", object_id, values))
-            else:
-                results.insert(0, _Result(object_id, values))
+        others = {object_id: values for object_id, values in current.items() if object_id not in claimed}
+        if prune and section in document.sections:
+            changes += [
+                Change(shape.kind, "remove", object_id, values) for object_id, values in others.items()
+            ]
+        else:
+            results = [*(_Result(*other) for other in others.items()), *results]
         if not faults.problems:
             _check_results(results, faults)
     return changes
@@ -98,9 +98,8 @@ class _Result:
     def words(self) -> Iterator[tuple[str, str]]:
         """Yield what no other object may have, each with the field that it comes from."""
         if NAME in self.values:
-            yield NAME, self.values[NAME]
-            if self.object_id is not None:
-                yield NAME, self.object_id  # whoever names a route may mean its id or its name
+            # Whoever names a route may mean its id or its name.
+            yield from ((NAME, word) for word in {self.object_id, self.values[NAME]} if word is not None)
         elif "value_hash" in self.values:
             yield "value_hash", self.values["value_hash"]
 

@@ -7,7 +7,7 @@ alone: `0o7`, `1_000` and `.inf` are told, and no value is taken for another tha
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from proxy.documents.nodes import compose, core_type, decode, find_foreign, place_of
@@ -122,6 +122,9 @@ def _build_members(node: Any, faults: Faults) -> Iterator[Member]:
         else:
             seen[name.text] = name.line
             if held is not None:
+                if held.kind == "null" and not held.text:
+                    # ruamel places what is not there at what comes next, which may be lines below.
+                    held = replace(held, line=name.line, column=name.column)
                 yield Member(name.text, name.line, name.column, held)
 
 

@@ -51,6 +51,13 @@ def test_everything_has_its_place() -> None:
     assert faults == []
 
 
+def test_what_is_empty_is_placed_at_its_name() -> None:
+    root, _ = read("a:\n  b:\n\n# more\nc: 1\n")
+    assert root is not None
+    empty = root.members[0].value.members[0].value
+    assert (empty.kind, empty.line, empty.column) == ("null", 2, 3)
+
+
 def test_an_empty_document_is_none() -> None:
     assert read("# nothing\n") == (None, [])
 
