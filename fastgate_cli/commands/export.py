@@ -58,5 +58,5 @@ def export_document(
         sys.stdout.flush()
         return
     write_private(out, text, replace=True, hint="choose another place with --out FILE")
-    counts = " and ".join(f"{len(state.sections[section])} {section}" for section in sections)
-    print_note(f"{counts} written to {out}")
+    counts = [f"{section} {len(state.sections[section])}" for section in sections]
+    print_note(f"written to {out}: {', '.join(counts)}")

@@ -69,8 +69,7 @@ KEYS = st.fixed_dictionaries(
         ),
         "rate_limit": st.none() | st.integers(1, 10**9),
         "rate_burst": st.none() | st.integers(0, 10**9),
-        "expires_at": st.none()
-        | st.datetimes(datetime(2020, 1, 1), datetime(2090, 1, 1), timezones=st.just(UTC)),
+        "expires_at": st.none() | MOMENTS,
     }
 )
 ROUTES = st.builds(
