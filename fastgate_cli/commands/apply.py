@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fastgate_cli.columns import Column
-from fastgate_cli.context import Invocation, invocation_of
+from fastgate_cli.columns import Column, Row
+from fastgate_cli.context import invocation_of
 from fastgate_cli.failures import FAILED
 from fastgate_cli.options import (
     DryRunOption,
@@ -23,14 +20,11 @@ from fastgate_cli.options import (
     note_dry_run,
 )
 from fastgate_cli.output import OutputOptions, print_note, print_rows
-from proxy.errors import ConfigurationError, ConflictError, DatabaseError, Problem
+from proxy.errors import ConflictError, DatabaseError
 
 if TYPE_CHECKING:
-    from fastgate_cli.documents.fields import Reading
-    from fastgate_cli.documents.plan import Change, State
-    from fastgate_cli.documents.reading import Document
+    from fastgate_cli.documents.plan import Change
 
-_STDIN = "-"
 _NAMED_MAX = 5
 _KEY = Column("key")
 _TO_DO = ("to add", "to change", "to remove")
@@ -60,13 +54,15 @@ def diff_document(
       fastgate diff -f gateway.yaml --prune --json
     """
     from fastgate_cli.documents.showing import COLUMNS, describe_change
+    from fastgate_cli.documents.source import read_source
+    from fastgate_cli.documents.state import read_state
 
     invocation = invocation_of(ctx)
     options = invocation.read_output(output, as_json=as_json, fields=fields, columns=COLUMNS)
-    source = _read_source(file, invocation)
+    source = read_source(file, invocation)
     try:
         with invocation.reading() as database:
-            changes = source.plan(_read_state(invocation, database), prune=prune)
+            changes = source.plan(read_state(database, invocation.now), prune=prune)
     except DatabaseError:
         source.raise_faults()  # they can be mended whatever the database is
         raise
@@ -100,15 +96,16 @@ def apply_document(
       fastgate export | ssh other fastgate apply -f -
     """
     from fastgate_cli.documents.showing import COLUMNS
-    from fastgate_cli.documents.state import EMPTY, write_changes
+    from fastgate_cli.documents.source import read_source
+    from fastgate_cli.documents.state import EMPTY, read_state, write_changes
 
     invocation = invocation_of(ctx)
     options = invocation.read_output(output, as_json=as_json, fields=fields, columns=(*COLUMNS, _KEY))
-    source = _read_source(file, invocation)
+    source = read_source(file, invocation)
     state = EMPTY
     if invocation.database_exists():
         with invocation.reading() as database:
-            state = _read_state(invocation, database)
+            state = read_state(database, invocation.now)
     changes = source.plan(state, prune=prune)
     _show_first(changes, options)
     _confirm_removals(changes, yes=yes or dry_run)
@@ -116,75 +113,10 @@ def apply_document(
     if changes:
         prefix = invocation.settings.security.key_prefix
         with invocation.writing(dry_run=dry_run) as database, database.transaction():
-            if source.plan(_read_state(invocation, database), prune=prune) != changes:
+            if source.plan(read_state(database, invocation.now), prune=prune) != changes:
                 raise ConflictError("the database has changed meanwhile", hint="look again, and apply again")
             written = write_changes(database, changes, key_prefix=prefix, now=invocation.now)
     _print_written(written, options, dry_run=dry_run)
-
-
-@dataclass(frozen=True, slots=True)
-class _Source:
-    """A document that was read, with its faults in `reading`."""
-
-    document: Document
-    reading: Reading
-    invocation: Invocation
-
-    def plan(self, state: State, *, prune: bool) -> list[Change]:
-        """Return what has to change; raises ConfigurationError for everything that is wrong."""
-        from fastgate_cli.commands.key_creation import read_expiry
-        from fastgate_cli.documents.plan import plan_changes
-
-        expires_at = read_expiry(None, self.invocation)
-        changes = plan_changes(self.document, state, self.reading.faults, prune=prune, expires_at=expires_at)
-        self.raise_faults()
-        return changes
-
-    def raise_faults(self) -> None:
-        """Raise what is wrong with the document, if anything, in its order."""
-        from proxy.documents.nodes import refuse
-
-        problems = self.reading.faults.problems
-        if problems:
-            in_order = sorted(set(problems), key=lambda problem: (problem.line, problem.column))
-            raise refuse(in_order, "nothing was changed; 'fastgate export' shows how a document is written")
-
-
-def _read_source(file: str, invocation: Invocation) -> _Source:
-    from fastgate_cli.documents.fields import Reading
-    from fastgate_cli.documents.reading import read_document
-    from proxy.documents.tree import Faults
-
-    settings = invocation.settings
-    path = invocation.folder / Path(file).expanduser()
-    reading = Reading(
-        faults=Faults("stdin" if file == _STDIN else file),
-        now=invocation.now,
-        folder=invocation.folder if file == _STDIN else path.parent,
-        zone=settings.app.timezone,
-        retries_max=settings.proxy.max_retries,
-    )
-    return _Source(read_document(_read_content(file, path), reading), reading, invocation)
-
-
-def _read_content(file: str, path: Path) -> bytes:
-    from fastgate_cli.documents.reading import DOCUMENT_BYTES_MAX
-
-    size = DOCUMENT_BYTES_MAX + 1  # one byte too many is enough to know that it is too large
-    if file == _STDIN:
-        return sys.stdin.buffer.read(size)
-    try:
-        with path.open("rb") as stream:
-            return stream.read(size)
-    except OSError as error:
-        problem = Problem(f"the document cannot be read: {error.strerror}", file)
-        raise ConfigurationError([problem], hint="'fastgate export --out FILE' writes one") from None
-
-
-def _read_state(invocation: Invocation, database: Any) -> State:
-    from fastgate_cli.documents.state import read_state
-
-    return read_state(database, invocation.now)
 
 
 def _show_first(changes: Sequence[Change], options: OutputOptions) -> None:
@@ -227,7 +159,7 @@ def _print_written(
         print_rows(rows, (*COLUMNS, _KEY), options)
         is_told = options.chosen != "id" and (not options.fields or _KEY.name in options.fields)
     else:
-        print_rows(made, (Column("id"), Column("name", "source", elastic=True), _KEY), options)
+        _draw_secrets(made)
         is_told = True
     if made:
         print_note(
@@ -240,6 +172,13 @@ def _print_written(
     if options.is_drawn:
         _print_summary([change for change, _, _ in written], _TO_DO if dry_run else _DONE)
     note_dry_run(dry_run)
+
+
+def _draw_secrets(made: Sequence[Row]) -> None:
+    from fastgate_cli.drawing import draw_lines
+
+    # The secret first: if a line is too long for the terminal, it is not what is torn.
+    draw_lines([(f"{row['key']}  {row['id']}", "green") for row in made])
 
 
 def _print_summary(changes: Sequence[Change], words: tuple[str, str, str]) -> None:
