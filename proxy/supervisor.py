@@ -37,7 +37,7 @@ STEADY_SECONDS = 60.0
 # Reloads in quick succession leave workers behind that still drain.
 DRAINING_MAX = 64
 # What belongs to the supervisor or to the recorder stays as it was when they were started.
-_FIXED = ("app.host", "app.port", "database.url", "audit.enabled", "audit.directory")
+FIXED = ("app.host", "app.port", "database.url", "audit.enabled", "audit.directory")
 _log = logging.getLogger(__name__)
 
 
@@ -232,7 +232,7 @@ class Supervisor:
         configure_logging(log.level, log.format, settings.app.timezone, process="supervisor")
 
     def _keep_fixed(self, settings: Settings) -> Settings:
-        for name in _FIXED:
+        for name in FIXED:
             section, key = name.split(".")
             old, new = (getattr(getattr(known, section), key) for known in (self._settings, settings))
             if old != new:

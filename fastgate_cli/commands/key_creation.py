@@ -99,7 +99,7 @@ def create_key(
 
     invocation = invocation_of(ctx)
     options = invocation.read_output(output, as_json=as_json, fields=fields, columns=_CREATED_COLUMNS)
-    expires_at = read_expiry(expires, invocation)
+    expires_at = _read_expiry(expires, invocation)
     # Before the database is opened: nobody shall wait for somebody who types.
     value = _read_secret() if value_stdin else None
     with invocation.writing(dry_run=dry_run) as database:
@@ -121,8 +121,7 @@ def create_key(
     return _print_created(row, secret, options)
 
 
-def read_expiry(text: str | None, invocation: Invocation) -> datetime | None:
-    """Return when a new key ends, from what `--expires` says or the configuration; None for never."""
+def _read_expiry(text: str | None, invocation: Invocation) -> datetime | None:
     if text == "never":
         return None
     days = invocation.settings.security.default_expiry_days

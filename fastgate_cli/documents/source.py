@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
-from fastgate_cli.commands.key_creation import read_expiry
 from fastgate_cli.context import Invocation
 from fastgate_cli.documents.fields import Reading
 from fastgate_cli.documents.plan import Change, State, plan_changes
@@ -28,7 +28,8 @@ class Source:
 
     def plan(self, state: State, *, prune: bool) -> list[Change]:
         """Return what has to change; raises ConfigurationError for everything that is wrong."""
-        expires_at = read_expiry(None, self.invocation)
+        days = self.invocation.settings.security.default_expiry_days
+        expires_at = self.invocation.now + timedelta(days=days) if days else None
         changes = plan_changes(self.document, state, self.reading.faults, prune=prune, expires_at=expires_at)
         self.raise_faults()
         return changes

@@ -15,7 +15,8 @@ from typing import Any
 INDENT = 2
 _WORD = r"(?:[A-Za-z0-9_./,*$+@~{}=()-]|:(?=[A-Za-z0-9_/$*]))+"
 _PLAIN = re.compile(rf"(?=[A-Za-z/$]){_WORD}(?: {_WORD})*")
-_MISREAD = frozenset({"y", "yes", "n", "no", "on", "off", "true", "false", "null"})
+# Words that some reader of YAML takes for something else than text.
+MISREAD = frozenset({"y", "yes", "n", "no", "on", "off", "true", "false", "null"})
 # Beyond what JSON escapes: what ends a line somewhere, is invisible, or is not allowed in YAML.
 _SPECIAL = re.compile("[\x7f-\xa0\xad\u1680\u2000-\u200f\u2028-\u202f\u205f-\u206f\ufeff\ufffe\uffff]")
 _NAME_LENGTH_MAX = 1000  # a reader gives up looking for the colon of a longer one after 1024
@@ -61,11 +62,16 @@ def mark_item(lines: Iterator[str], indent: int) -> Iterator[str]:
 def spell_scalar(value: str | float | bool | None) -> str:
     """Return a value on one line."""
     if isinstance(value, str):
-        is_plain = _PLAIN.fullmatch(value) and value.lower() not in _MISREAD
-        return value if is_plain else _SPECIAL.sub(_escape, json.dumps(value, ensure_ascii=False))
+        is_plain = _PLAIN.fullmatch(value) and value.lower() not in MISREAD
+        return value if is_plain else quote(value)
     text = json.dumps(value, allow_nan=False)
     # YAML 1.1 takes a number with an exponent for text unless it has a point.
     return text.replace("e", ".0e") if isinstance(value, float) and "." not in text else text
+
+
+def quote(text: str) -> str:
+    """Return a text in double quotes, with everything escaped that would not be seen or is not allowed."""
+    return _SPECIAL.sub(_escape, json.dumps(text, ensure_ascii=False))
 
 
 def _write_value(value: Any, indent: int) -> Iterator[str]:

@@ -13,7 +13,7 @@ from proxy.settings.document import Document, Entry, Scalar, read_document
 from proxy.settings.expansion import expand, has_references
 from proxy.settings.kinds import SQLITE_PREFIX, Kind, shorten
 from proxy.settings.model import SECTIONS, Settings, database_path, section_keys
-from proxy.settings.search import find_file, resolve_home, user_data_folder
+from proxy.settings.search import FoundFile, find_file, resolve_home, user_data_folder
 
 _DATABASE_FILE, _JOURNAL_FOLDER, _LIMITS_FILE = (
     "fastgate.db",
@@ -36,7 +36,11 @@ def load_settings(file: Path | None = None, *, environ: Mapping[str, str], cwd: 
     `file` is the one a person named; without it the search order applies. Raises ConfigurationError with
     every problem, those of the file in its order and then those of the environment.
     """
-    found = find_file(file, environ, cwd)
+    return read_settings(find_file(file, environ, cwd), environ)
+
+
+def read_settings(found: FoundFile | None, environ: Mapping[str, str]) -> Settings:
+    """Return what a file that was read, or none, means in an environment; raises as `load_settings`."""
     known = {section: [name for name, _, _ in section_keys(section)] for section in SECTIONS}
     document = read_document(found.content, found.name, known) if found else Document("")
     reading = _Reading(environ, document)
