@@ -44,11 +44,19 @@ def _means_itself(text: str) -> bool:
     """Tell whether a text can do without quotes, wherever it stands."""
     if not text or text.lower() in MISREAD or _SEXAGESIMAL.fullmatch(text):
         return False
+    return _reads_as(f"[{text}, {text}]", text) and _reads_as(f"{{{text}: {text}}}", text)
+
+
+def _reads_as(written: str, text: str) -> bool:
+    """Tell whether a pair is made of that text twice, without quotes."""
     try:
-        root = compose(f"[{text}]", "", _DEPTH_MAX)
+        root = compose(written, "", _DEPTH_MAX)
     except ConfigurationError:
         return False
-    if root.id != "sequence" or len(root.value) != 1 or root.value[0].id != "scalar":
-        return False
-    item = root.value[0]
-    return bool(item.value == text and item.anchor is None and core_type(item) == "str" and not item.style)
+    items = [item for pair in root.value for item in pair] if root.id == "mapping" else root.value
+    return len(items) == 2 and all(
+        item.id == "scalar"
+        and (item.value, core_type(item), item.anchor) == (text, "str", None)
+        and not item.style
+        for item in items
+    )

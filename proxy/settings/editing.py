@@ -62,7 +62,7 @@ def find_setting(name: str) -> tuple[str, str, Kind]:
         raise InvalidInputError(f"{name!r} is a section", hint=f"name one of {keys}")
     from difflib import get_close_matches  # only a mistake has to pay for it
 
-    near = get_close_matches(name, known, n=1) or [word for word in known if word.endswith(f".{name}")]
+    near = [word for word in known if word.endswith(f".{name}")] or get_close_matches(name, known, n=1)
     hint = f"did you mean {' or '.join(near)}?" if near else "'fastgate config show' lists the settings"
     raise InvalidInputError(f"there is no setting {name!r}", hint=hint)
 
