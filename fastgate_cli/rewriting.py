@@ -15,7 +15,7 @@ def rewrite_file(path: Path, old: bytes, new: bytes) -> None:
     """
     try:
         place = path.resolve(strict=True)
-        draft = place.with_name(f".{place.name}.{os.getpid()}")
+        draft = place.with_name(f".{place.name}.{os.urandom(6).hex()}")
         try:
             _write_draft(draft, place, new)
             if place.read_bytes() != old:

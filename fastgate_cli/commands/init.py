@@ -113,7 +113,7 @@ def write_private(
                 os.fchmod(descriptor, _FILE_MODE)
                 file.write(text)
             place.replace(path)
-        except OSError:
+        except BaseException:
             place.unlink(missing_ok=True)
             raise
     except OSError as error:

@@ -159,6 +159,11 @@ def test_a_file_that_is_written_beyond_what_can_be_changed_is_left_alone(text: s
         set_setting(file_of(text), "app.port", "9", {})
 
 
+def test_a_change_that_would_take_others_along_is_refused() -> None:
+    with pytest.raises(InvalidInputError, match="cannot be changed here"):
+        unset_setting(file_of("app:\r  port: 1\r  host: x\r"), "app.port", {})
+
+
 def test_a_secret_is_in_no_message() -> None:
     with pytest.raises(ConfigurationError) as caught:
         set_setting(file_of(""), "security.admin_token", "hunter2 é", {})
