@@ -92,6 +92,14 @@ def draw_step(step: Step, name_width: int) -> None:
         _print_hanging(blank, Text(f"{NEXT} {escape_controls(step.remedy)}", "cyan"))
 
 
+def draw_lines(lines: Iterable[tuple[str, str]]) -> None:
+    """Draw lines of text, each with its style; one that is too long goes on below, as deep as it began."""
+    for text, style in lines:
+        depth = len(text) - len(text.lstrip())
+        line = Padding(Text(text.lstrip(), style, overflow="fold"), (0, 0, 0, depth), expand=False)
+        _print(line, min(cell_len(text), _line_width()))
+
+
 def draw_secret(title: str, secret: str, facts: Mapping[str, str], remark: str) -> None:
     """Draw a panel around a secret that is shown this once; it is never wrapped, so it can be copied."""
     sheet = Table.grid(padding=(0, GAP))
@@ -221,7 +229,7 @@ def _line_width() -> int:
     return _UNLIMITED_WIDTH
 
 
-def _print(drawing: Table | Panel | Text, width: int) -> None:
+def _print(drawing: Table | Panel | Text | Padding, width: int) -> None:
     _new_console(width).print(drawing, crop=False)
 
 

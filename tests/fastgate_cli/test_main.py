@@ -52,6 +52,8 @@ def test_help_opens_with_examples_and_goes_to_stdout(cli: Cli, arguments: list[s
         "stop",
         *(f"keys {verb}" for verb in ("create", "list", "show", "enable", "disable", "delete")),
         *(f"routes {verb}" for verb in ("add", "list", "show", "delete")),
+        *("export", "diff", "apply"),
+        *(f"config {verb}" for verb in ("show", "get", "set", "unset", "validate", "path")),
         *(f"db {verb}" for verb in ("status", "upgrade", "path")),
     ],
 )
