@@ -1,4 +1,4 @@
-"""The real command line, as the tests of the documents look at it: what there is, and whether a line parses."""
+"""The real command line, as the tests of the documents look at it: what there is, and what parses."""
 
 from __future__ import annotations
 

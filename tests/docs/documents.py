@@ -1,4 +1,4 @@
-"""The documents as data: their blocks of code with what the tests are told about them, tables, links, headings.
+"""The documents as data: their blocks with what the tests are told about them, tables, links, headings.
 
 What a test is told stands in comments right above a block, which no reader sees:
 

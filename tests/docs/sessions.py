@@ -92,7 +92,7 @@ def build_script(blocks: Iterable[Block]) -> str:
 
 
 def build_environ(folder: Path, warm_address: str) -> Mapping[str, str]:
-    """Make a home and the command `fastgate` in a folder, and return an environment in which they are used."""
+    """Make a home and the command `fastgate` in a folder; return an environment in which they are used."""
     home, programs = folder / "home", folder / "bin"
     home.mkdir()
     programs.mkdir()
