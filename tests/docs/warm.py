@@ -1,8 +1,8 @@
 """The command line without the second that Python needs to load it, for examples that call it often.
 
 One process has loaded every command. It forks for each call, and the child is what a new process would be:
-with the caller's folder, environment and files, and nothing of the calls before. What runs on (`serve`, `mock`) is not
-called this way, because a signal for it would reach the caller alone.
+with the caller's folder, environment and files, and nothing of the calls before. What runs on, as `serve`, is
+not called this way, because a signal for it would reach the caller alone.
 
     python warm.py SOCKET ARGUMENTS...     what is called in place of the program; ends with its exit code
     python -m tests.docs.warm SOCKET       the process that forks, until its standard input ends
