@@ -201,6 +201,17 @@ def _enter_wal(database: Database) -> None:
                 raise
 
 
+def identify_file(path: Path) -> tuple[int, int]:
+    """Return what tells this file from one that takes its place. Raises `DatabaseError` if there is none."""
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise DatabaseError(
+            f"{path} cannot be opened: {error.strerror}", hint="run 'fastgate init'"
+        ) from error
+    return status.st_dev, status.st_ino
+
+
 def _measure_file(path: Path) -> int | None:
     try:
         status = path.stat()

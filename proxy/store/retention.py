@@ -15,6 +15,7 @@ from peewee import fn
 
 from proxy.store.database import Database
 from proxy.store.facts import US_PER_DAY
+from proxy.store.log_filter import NUMBER_MAX
 from proxy.store.models import (
     PLACES_PER_US,
     AuditLogRow,
@@ -71,9 +72,10 @@ class Pruner:
         return Pruned(len(rows), changed)
 
     def prune_words(self, before_us: int) -> Pruned:
-        """Delete some words that no request has had since a time; every request before it has to be gone."""
+        """Delete some words that no request has had since a time, and that none has now."""
         with self._writing():
-            unused = LogWord.select(LogWord.n).where(LogWord.last_day < before_us // US_PER_DAY)
+            day = min(before_us // US_PER_DAY, self._find_oldest_day())
+            unused = LogWord.select(LogWord.n).where(LogWord.last_day < day)
             numbers = [row["n"] for row in self._database.fetch(unused.limit(self._rows_max))]
             for chunk in _chunks(numbers):
                 self._execute(LogWord.delete().where(LogWord.n.in_(chunk)))
@@ -93,6 +95,12 @@ class Pruner:
     def _find(self, condition: Any) -> list[Row]:
         query = LogFact.select(LogFact.place, LogFact.id).where(condition, _HAS_ENDED).order_by(LogFact.place)
         return self._database.fetch(query.limit(self._rows_max))
+
+    def _find_oldest_day(self) -> int:
+        """Return the day of the oldest request: one that is still in flight stays, however old."""
+        query = LogFact.select(LogFact.place).order_by(LogFact.place).limit(1)
+        places = [row["place"] for row in self._database.fetch(query)]
+        return int(places[0]) // PLACES_PER_US // US_PER_DAY if places else NUMBER_MAX
 
     def _count_pruned(self, ids: Sequence[object]) -> None:
         writers = AuditLogRow.select(AuditLogRow.writer_id).where(AuditLogRow.id.in_(ids))

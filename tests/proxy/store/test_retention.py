@@ -94,6 +94,15 @@ def test_words_go_once_no_request_has_them(database: Database) -> None:
     assert names(list_logs(database, LogFilter(path_glob="/now"))) == ["new"]
 
 
+def test_words_of_a_request_that_is_still_in_flight_stay(database: Database) -> None:
+    record(database, "old", second=-3 * DAY, path="/only/then")
+    begin(database, "running", second=-3 * DAY, path="/still")
+    pruner = Pruner(database)
+    work_off(pruner.prune_rows)
+    work_off(pruner.prune_words)
+    assert names(list_logs(database, LogFilter(path_glob="/still"))) == ["running"]
+
+
 def test_a_great_many_are_deleted_in_many_small_steps(database: Database) -> None:
     insert_rows(
         database,
