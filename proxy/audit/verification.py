@@ -39,8 +39,8 @@ class Verdict:
 def verify_trail(database: Database, directory: Path) -> Verdict:
     """Return how many requests there should be and are. Raises `DatabaseError`, and `JournalError`."""
     for _ in range(_TRIES_MAX):
-        # Before the database is looked at: what these do not hold is a row then, or came later. A segment that
-        # is newer may follow one whose end is neither in the rows that were counted nor there any more.
+        # Before the database is looked at: what these do not hold is a row then, or came later. A newer one
+        # may follow one whose end is neither among the rows that were counted nor there any more.
         segments = list_segments(directory)
         with database.snapshot():
             accounts, offsets = read_accounts(database), read_offsets(database)
@@ -49,6 +49,11 @@ def verify_trail(database: Database, directory: Path) -> Verdict:
             spooled = _count_spooled(segments, offsets)
         except FileNotFoundError:  # recorded, and deleted, since the database was looked at
             continue
+        except OSError as error:
+            raise JournalError(
+                f"the journal cannot be read: {error.strerror}",
+                hint=f"run this as the user whose gateway writes to {directory}",
+            ) from error
         return _judge(accounts, spooled, interrupted)
     raise JournalError("the journal changes too fast to be counted", hint="try again when there is less load")
 

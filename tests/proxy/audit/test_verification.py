@@ -120,7 +120,8 @@ def test_nothing_seems_lost_while_segments_come_and_go(site: Site) -> None:
             site.write(writer, sequence)
             site.recorder.step()
             if stop.is_set():
-                return site.recorder.close()
+                break
+        site.recorder.close()
 
     thread = threading.Thread(target=work)
     thread.start()
