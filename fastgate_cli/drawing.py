@@ -11,7 +11,7 @@ import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import tzinfo
-from typing import Any, Literal
+from typing import Any, Literal, TextIO
 
 from rich.box import ROUNDED
 from rich.cells import cell_len
@@ -36,7 +36,7 @@ def draw_table(rows: Sequence[Row], columns: Sequence[Column], zone: tzinfo, *, 
     cells = [[column.cell_of(row, zone, full=wide) for column in columns] for row in rows]
     titles = [_title_of(column) for column in columns]
     natural = [max(map(cell_len, texts)) for texts in zip(titles, *cells, strict=True)]
-    widths = natural if wide else fit_widths(natural, columns, _line_width())
+    widths = natural if wide else fit_widths(natural, columns, line_width())
     table = _new_table(columns, widths, show_header=True)
     for row, texts in zip(rows, cells, strict=True):
         table.add_row(*_style_cells(row, texts, columns))
@@ -45,7 +45,7 @@ def draw_table(rows: Sequence[Row], columns: Sequence[Column], zone: tzinfo, *, 
 
 def draw_stream(rows: Iterable[Row], columns: Sequence[Column], zone: tzinfo, *, wide: bool) -> None:
     """Draw rows as they come: each is a line of its own, at widths that are fixed from the start."""
-    available = _line_width()
+    available = line_width()
     natural = [_stream_width(column, available) for column in columns]
     widths = fit_widths(natural, columns, available)
     width = _sum_width(widths)
@@ -64,7 +64,7 @@ def draw_object(row: Row, columns: Sequence[Column], zone: tzinfo) -> None:
     sheet.add_column(overflow="fold")
     for column in columns:
         sheet.add_row(Text(column.name), _spell_value(column, row, zone))
-    _print(sheet, _line_width())
+    _print(sheet, line_width())
 
 
 def draw_secret(title: str, secret: str, facts: Mapping[str, str], remark: str) -> None:
@@ -147,16 +147,18 @@ def _spell_item(item: Any, zone: tzinfo) -> str:
     return ": ".join(item) if is_pair else format_text(item, zone)
 
 
-def _line_width() -> int:
+def line_width() -> int:
+    """Return how wide stdout is; a pipe has no end unless COLUMNS says so."""
     if sys.stdout.isatty() or os.environ.get("COLUMNS", "").isdigit():
         return shutil.get_terminal_size().columns
     return _UNLIMITED_WIDTH
 
 
-def _print(drawing: Table | Panel, width: int) -> None:
+def new_console(file: TextIO, width: int) -> Console:
+    """Return a console that draws to a file as stdout would have it: with colour or without."""
     coloured = colour_wanted(sys.stdout)
-    console = Console(
-        file=sys.stdout,
+    return Console(
+        file=file,
         width=min(width, _UNLIMITED_WIDTH),
         height=25,
         force_terminal=coloured,
@@ -165,4 +167,7 @@ def _print(drawing: Table | Panel, width: int) -> None:
         markup=False,
         emoji=False,
     )
-    console.print(drawing, crop=False)
+
+
+def _print(drawing: Table | Panel, width: int) -> None:
+    new_console(sys.stdout, width).print(drawing, crop=False)
