@@ -1,4 +1,4 @@
-"""The sheet of a request: everything is on it, in its place, at the width there is, and nothing of it acts."""
+"""The sheet of a request: everything is on it, in its place, at the width there is, and none of it acts."""
 
 from __future__ import annotations
 

@@ -8,7 +8,10 @@ import json
 import signal
 import subprocess
 import sys
+import termios
+from array import array
 from collections.abc import Callable
+from fcntl import F_GETPIPE_SZ, fcntl, ioctl
 from pathlib import Path
 from shutil import copyfile
 from typing import Any
@@ -311,8 +314,9 @@ def test_an_interrupted_tail_leaves_no_half_row(
     command = [sys.executable, "-m", "fastgate_cli", "logs", "tail", "--json", "-n", "0"]
     with subprocess.Popen(command, env=environment, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as tail:
         assert tail.stdout
-        tail.stdout.readline()
-        # It is writing, or waits for room in the pipe.
+        room, waiting = fcntl(tail.stdout, F_GETPIPE_SZ), array("i", [0])
+        while waiting[0] < room // 2:  # then it is writing, or waits for room
+            ioctl(tail.stdout, termios.FIONREAD, waiting)
         tail.send_signal(signal.SIGINT)
         rest = tail.stdout.read()
         assert tail.wait(10) == 130
