@@ -11,6 +11,7 @@ import typer
 
 from fastgate_cli.columns import Row
 from fastgate_cli.commands.log_columns import COLUMNS, date_columns
+from fastgate_cli.commands.log_export import export_requests
 from fastgate_cli.commands.log_filters import CountOption, find_midnight, takes_filters
 from fastgate_cli.commands.log_show import show_requests
 from fastgate_cli.context import invocation_of
@@ -122,6 +123,9 @@ def tail_requests(
         recent: list[Row] = [*tail.start(limit)]
         columns = date_columns(COLUMNS, recent, find_midnight(invocation))
         print_stream(chain(recent, _follow(tail) if follow else ()), columns, options)
+
+
+app.command("export")(export_requests)
 
 
 def _follow(tail: LogTail) -> Iterator[Row]:

@@ -51,7 +51,7 @@ class Pruner:
     def prune_rows(self, before_us: int) -> Pruned:
         """Delete some of the oldest requests that came before a time and have ended."""
         with self._writing():
-            rows = self._find(LogFact.place < before_us * PLACES_PER_US)
+            rows = self._find(_is_before(before_us))
             for chunk in _chunks([row["id"] for row in rows]):
                 self._count_pruned(chunk)
                 self._execute(AuditLogRow.delete().where(AuditLogRow.id.in_(chunk)))
@@ -129,7 +129,7 @@ def find_bodies_pruned_to(database: Database) -> int:
 
 
 def _is_before(time_us: int) -> Any:
-    return LogFact.place < time_us * PLACES_PER_US
+    return LogFact.place < min(max(time_us * PLACES_PER_US, -NUMBER_MAX), NUMBER_MAX)
 
 
 def _chunks(values: Sequence[object]) -> Iterator[Sequence[object]]:

@@ -82,6 +82,13 @@ def test_bodies_go_and_the_rest_of_the_row_stays(database: Database) -> None:
     assert pruner.prune_bodies(CUTOFF_US) == (0, 0)
 
 
+def test_any_time_can_be_asked_for(database: Database) -> None:
+    record(database, "a")
+    ages_ago, some_day = -(10**17), 10**17  # years 1 and 5138
+    assert count_prunable(database, ages_ago) == work_off(Pruner(database).prune_rows, ages_ago) == 0
+    assert count_prunable(database, some_day) == work_off(Pruner(database).prune_rows, some_day) == 1
+
+
 def test_words_go_once_no_request_has_them(database: Database) -> None:
     record(database, "old", second=-3 * DAY, path="/only/then")
     record(database, "new", path="/now")
