@@ -161,7 +161,7 @@ def _write_file(place: Path, write: Callable[[], int], *, replace: bool) -> tupl
                 count = write()
             size = draft.stat().st_size
     except KeyboardInterrupt:
-        print_note("\ninterrupted: nothing was written")
+        print_note("interrupted: nothing was written")
         raise
     return count, size
 

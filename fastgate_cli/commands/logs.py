@@ -13,7 +13,9 @@ from fastgate_cli.columns import Row
 from fastgate_cli.commands.log_columns import COLUMNS, date_columns
 from fastgate_cli.commands.log_export import export_requests
 from fastgate_cli.commands.log_filters import CountOption, find_midnight, takes_filters
+from fastgate_cli.commands.log_prune import prune_requests
 from fastgate_cli.commands.log_show import show_requests
+from fastgate_cli.commands.log_sources import list_sources
 from fastgate_cli.context import invocation_of
 from fastgate_cli.options import FieldsOption, JsonOption, OutputOption
 from fastgate_cli.output import print_note, print_rows, print_stream
@@ -126,6 +128,8 @@ def tail_requests(
 
 
 app.command("export")(export_requests)
+app.command("sources")(list_sources)
+app.command("prune")(prune_requests)
 
 
 def _follow(tail: LogTail) -> Iterator[Row]:

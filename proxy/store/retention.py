@@ -123,6 +123,14 @@ def count_prunable(database: Database, before_us: int, *, bodies: bool = False) 
         return int(query.bind(database.peewee).scalar())
 
 
+def count_unseen(database: Database, before_us: int) -> int:
+    """Return how many requests `Pruner.prune_bodies` has yet to look at."""
+    place = find_bodies_pruned_to(database)
+    query = LogFact.select(fn.COUNT(LogFact.place)).where(_is_before(before_us), LogFact.place > place)
+    with database.reading():
+        return int(query.where(_HAS_ENDED).bind(database.peewee).scalar())
+
+
 def find_bodies_pruned_to(database: Database) -> int:
     """Return the place up to which no request has its bodies any more."""
     return int(database.fetch(GatewayState.select(GatewayState.bodies_pruned_to))[0]["bodies_pruned_to"])

@@ -14,7 +14,7 @@ from proxy.store.database import Database, open_database
 from proxy.store.log_filter import LogFilter
 from proxy.store.logs import get_log, list_logs
 from proxy.store.models import JournalWriterRow
-from proxy.store.retention import Pruned, Pruner, count_prunable
+from proxy.store.retention import Pruned, Pruner, count_prunable, count_unseen
 from tests.proxy.store.rows import NOW, begin, insert_rows, names, record
 
 DAY = 86_400
@@ -73,6 +73,7 @@ def test_bodies_go_and_the_rest_of_the_row_stays(database: Database) -> None:
     record(database, "none", second=-2 * DAY + 1)
     record(database, "new", **bodies)
     assert count_prunable(database, CUTOFF_US, bodies=True) == 1
+    assert count_unseen(database, CUTOFF_US) == 2
     pruner = Pruner(database)
     assert work_off(pruner.prune_bodies) == 1
     row = get_log(database, "log_old")
@@ -80,6 +81,7 @@ def test_bodies_go_and_the_rest_of_the_row_stays(database: Database) -> None:
     assert get_log(database, "log_new")["request_body"] == "q"
     # What has been looked at is not looked at again.
     assert pruner.prune_bodies(CUTOFF_US) == (0, 0)
+    assert count_unseen(database, CUTOFF_US) == 0
 
 
 def test_any_time_can_be_asked_for(database: Database) -> None:
