@@ -16,7 +16,7 @@ from fastgate_cli.context import Invocation, invocation_of
 from fastgate_cli.options import FieldsOption, JsonOption, OutputOption
 from fastgate_cli.output import OutputOptions, print_each, print_note
 from fastgate_cli.pager import find_pager, print_paged
-from proxy.errors import InvalidInputError, JournalError, NotRunningError
+from proxy.errors import InvalidInputError
 
 BODY_LINES_MAX = 60  # of each body, on a terminal without a pager
 
@@ -85,10 +85,8 @@ def _print_curl(rows: Sequence[Row], address: str) -> None:
 
 def _find_address(invocation: Invocation) -> str:
     """Return the address of the gateway that is running, or of the one that the configuration would run."""
+    from fastgate_cli.commands.running import find_note
     from fastgate_cli.commands.serve import describe_address
-    from proxy.running import read_running
 
-    try:
-        return read_running(invocation.settings.audit.directory).address
-    except (NotRunningError, JournalError):
-        return describe_address(invocation.settings.app.host, invocation.settings.app.port)
+    note, app = find_note(invocation), invocation.settings.app
+    return note.address if note else describe_address(app.host, app.port)

@@ -16,6 +16,7 @@ from fastgate_cli.commands.log_filters import CountOption, find_midnight, takes_
 from fastgate_cli.commands.log_prune import prune_requests
 from fastgate_cli.commands.log_show import show_requests
 from fastgate_cli.commands.log_sources import list_sources
+from fastgate_cli.commands.log_verify import verify_requests
 from fastgate_cli.context import invocation_of
 from fastgate_cli.options import FieldsOption, JsonOption, OutputOption
 from fastgate_cli.output import print_note, print_rows, print_stream
@@ -130,6 +131,7 @@ def tail_requests(
 app.command("export")(export_requests)
 app.command("sources")(list_sources)
 app.command("prune")(prune_requests)
+app.command("verify")(verify_requests)
 
 
 def _follow(tail: LogTail) -> Iterator[Row]:
