@@ -11,6 +11,7 @@ import typer
 
 from fastgate_cli.columns import Row
 from fastgate_cli.commands.log_columns import COLUMNS, date_columns
+from fastgate_cli.commands.log_du import measure_usage
 from fastgate_cli.commands.log_export import export_requests
 from fastgate_cli.commands.log_filters import CountOption, find_midnight, takes_filters
 from fastgate_cli.commands.log_prune import prune_requests
@@ -132,6 +133,7 @@ app.command("export")(export_requests)
 app.command("sources")(list_sources)
 app.command("prune")(prune_requests)
 app.command("verify")(verify_requests)
+app.command("du")(measure_usage)
 
 
 def _follow(tail: LogTail) -> Iterator[Row]:

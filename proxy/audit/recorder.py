@@ -20,7 +20,7 @@ from proxy.audit.claim import mark_recorded
 from proxy.audit.masks import MaskSource
 from proxy.audit.retention import Retention
 from proxy.audit.rows import add_events
-from proxy.audit.segments import Segment, list_segments
+from proxy.audit.segments import DAMAGED_SUFFIX, Segment, list_segments
 from proxy.clock import now_us
 from proxy.errors import DatabaseError
 from proxy.store.database import Database, identify_file
@@ -182,7 +182,7 @@ class Recorder:
 
 def _keep_aside(segment: Segment, start: int, size: int) -> None:
     """Tell of records that cannot be read, and keep their segment under another name: it may be wanted."""
-    kept = segment.path.with_suffix(".damaged")
+    kept = segment.path.with_suffix(DAMAGED_SUFFIX)
     with suppress(FileExistsError):
         kept.hardlink_to(segment.path)
     _log.error(

@@ -24,9 +24,10 @@ _SPARE = 1.05  # what is written has frames around it
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """How many bytes a database takes, its log included, and how many of them hold nothing."""
+    """How many bytes a database takes with its log, how many the log does, and how many hold nothing."""
 
     size: int
+    log: int
     free: int
 
 
@@ -34,7 +35,8 @@ def measure_room(database: Database) -> Room:
     """Return how large a database is, and what compacting it would give back, about."""
     with database.reading():
         page, free = (_read_number(database, name) for name in ("page_size", "freelist_count"))
-    return Room(_measure_files(database.path), page * free)
+    log = _measure_log(database.path)
+    return Room(database.path.stat().st_size + log, log, page * free)
 
 
 def check_space(database: Database, environ: Mapping[str, str]) -> None:
@@ -87,12 +89,14 @@ def compact(database: Database) -> int:
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
     finally:
         connection.set_progress_handler(None, 0)
-    return _measure_files(database.path)
+    return database.path.stat().st_size + _measure_log(database.path)
 
 
-def _measure_files(path: Path) -> int:
-    log = path.with_name(path.name + "-wal")
-    return path.stat().st_size + (log.stat().st_size if log.exists() else 0)
+def _measure_log(path: Path) -> int:
+    try:
+        return path.with_name(path.name + "-wal").stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def _read_number(database: Database, name: str) -> int:
