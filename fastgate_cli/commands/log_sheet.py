@@ -41,6 +41,7 @@ Line = tuple[int, Text]  # how far it is indented, and what it says
 BAR_CELLS_MAX = 72
 _INDENT = 2
 _HIGHLIGHTED_MAX = 128 * 1024  # characters; colouring takes time that grows with them
+_COUNTED_MAX = 10_000  # lines that are left out
 _BARS = {
     "gateway": ("█", "yellow"),
     "first byte": ("░", "cyan"),
@@ -156,17 +157,22 @@ def _draw_body(recorded: str, *, may_be_reply: bool) -> tuple[Text, Iterable[Lin
 
 
 def _spell_body(body: Body, indent: int) -> Iterator[Line]:
-    for line in _highlight(body).split("\n", allow_blank=True) if body.text else ():
+    for line in _highlight(body):
         # What goes on in the next line stands where it began.
         margin = len(line.plain) - len(line.plain.lstrip(" "))
         yield indent + margin, line[margin:]
 
 
-def _highlight(body: Body) -> Text:
-    text = Text("\n".join(map(escape_controls, body.text.replace("\r\n", "\n").split("\n"))))
-    if body.is_json and len(text) <= _HIGHLIGHTED_MAX:
-        JSONHighlighter().highlight(text)
-    return text
+def _highlight(body: Body) -> Iterable[Text]:
+    """Return the lines of a body; those of JSON that is not too long in the colours of its values."""
+    if not body.text:
+        return []
+    lines = body.text.replace("\r\n", "\n").split("\n")
+    if not body.is_json or len(body.text) > _HIGHLIGHTED_MAX:
+        return (Text(_spell(line)) for line in lines)
+    text = Text("\n".join(map(_spell, lines)))
+    JSONHighlighter().highlight(text)
+    return text.split("\n", allow_blank=True)
 
 
 def _spell_reply(reply: Reply) -> Iterator[Line]:
@@ -210,8 +216,9 @@ def _bound(lines: Iterator[Text], lines_max: int | None) -> Iterator[Text]:
         yield from lines
         return
     yield from islice(lines, lines_max)
-    if left := sum(1 for _ in lines):
-        note = f"… {left:,} more lines; with -o wide all of them, with --json as they are"
+    if left := sum(1 for _ in islice(lines, _COUNTED_MAX)):
+        count = f"{left:,}" if left < _COUNTED_MAX else f"{_COUNTED_MAX:,} and"
+        note = f"… {count} more lines; with -o wide all of them, with --json as they are"
         yield Text(" " * _INDENT + note, "dim")
 
 

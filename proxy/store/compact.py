@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +16,6 @@ from pathlib import Path
 from proxy.errors import DatabaseError
 from proxy.store.database import Database
 
-# Instructions of SQLite between two looks at whether Ctrl-C was pressed.
-_LOOK_INSTRUCTIONS = 100_000
 _SPARE = 1.05  # what is written has frames around it
 
 
@@ -75,20 +72,9 @@ def compact(database: Database) -> int:
     Raises `KeyboardInterrupt` if Ctrl-C is pressed meanwhile. Someone who reads all the while can keep the
     file from getting shorter now; then it does when he has ended.
     """
-    connection = database.connection()
-    # Python code runs now and then, so that Ctrl-C is heard.
-    connection.set_progress_handler(lambda: 0, _LOOK_INSTRUCTIONS)
-    try:
-        with database.reading():
-            try:
-                connection.execute("VACUUM")
-            except sqlite3.OperationalError as error:
-                if error.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT:
-                    raise KeyboardInterrupt from None
-                raise
-            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-    finally:
-        connection.set_progress_handler(None, 0)
+    with database.interruptible():
+        database.connection().execute("VACUUM")
+        database.connection().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
     return database.path.stat().st_size + _measure_log(database.path)
 
 

@@ -52,7 +52,7 @@ class LogFollower:
     def resume(self, database: Database) -> None:
         """Go on in a database that was opened anew, be it the same file or one that took its place.
 
-        In another file what is not newer than the last request seen is taken for seen.
+        In another file, what is there already and not newer than the last request seen is taken for seen.
         """
         self._database = database
         self._is_moved = True

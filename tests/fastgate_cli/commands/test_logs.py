@@ -268,7 +268,7 @@ def test_a_tail_whose_reader_leaves_ends_quietly(
     assert done.stderr == ""
 
 
-@pytest.mark.parametrize("verb", ["list", "show", "tail"])
+@pytest.mark.parametrize("verb", ["list", "show", "tail", "export", "sources", "prune", "verify", "du"])
 def test_help_opens_with_examples_in_80_columns(cli: Cli, verb: str) -> None:
     page = cli("logs", verb, "-h").stdout
     assert page.startswith(f"Examples:\n  fastgate logs {verb}")
