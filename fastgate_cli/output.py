@@ -22,7 +22,7 @@ from proxy.errors import InvalidInputError
 Format = Literal["table", "wide", "json", "jsonl", "csv", "tsv", "id"]
 _DRAWN = ("table", "wide")
 # What a spreadsheet would run as a formula (OWASP, CSV injection).
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # noqa: RUF001
 
 
 @dataclass(frozen=True, slots=True)
