@@ -26,6 +26,7 @@ import msgspec
 from proxy.audit.events import AuditEvent
 
 SUFFIX = ".log"
+DAMAGED_SUFFIX = ".damaged"  # of a copy of a segment in which something could not be read
 RECORD_BYTES_MAX = 64 * 1024 * 1024
 _ONE = msgspec.msgpack.Decoder(list[AuditEvent])
 _MANY = msgspec.msgpack.Decoder(list[list[AuditEvent]])
