@@ -22,6 +22,7 @@ from proxy.errors import (
     DatabaseError,
     FastGateError,
     InvalidInputError,
+    JournalError,
     NotFoundError,
     UpstreamError,
 )
@@ -37,6 +38,7 @@ _EXIT_CODES: tuple[tuple[type[FastGateError], int], ...] = (
     (ConflictError, MISUSED),
     (NotFoundError, NOT_FOUND),
     (DatabaseError, UNREACHABLE),
+    (JournalError, UNREACHABLE),
     (UpstreamError, UNREACHABLE),
 )
 _ROOT_OPTIONS = ("-c", "--config")
