@@ -56,7 +56,6 @@ PICTURES = {
     "logs-show": Picture(80, ("fastgate logs show {log}",)),
     "logs-show-wide": Picture(120, ("fastgate logs show {log}",)),
     "metrics-now": Picture(80, ("fastgate metrics now --since 1h",)),
-    "metrics-now-wide": Picture(120, ("fastgate metrics now --since 1h",)),
     "top": Picture(80, ("fastgate top --once",)),
     "top-wide": Picture(160, ("fastgate top --once",)),
     "doctor": Picture(80, ("fastgate doctor",)),

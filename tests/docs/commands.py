@@ -25,6 +25,7 @@ PENDING: frozenset[str] = frozenset(
         "top",
         "docs/metrics-now.svg",
         "docs/top.svg",
+        "docs/top-wide.svg",
     )
 )
 
