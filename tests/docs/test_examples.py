@@ -68,7 +68,7 @@ def test_the_first_day_goes_as_it_is_written(tmp_path: Path) -> None:
         "unknown_api_key",
         "no_route",
         "rt_",
-        "passed\tthe gateway may open",
+        "open files",
     ):
         assert trace in outcome.printed
 
