@@ -147,7 +147,7 @@ class Forwarding:
             self._exchange.take_response_bytes(piece)
             pieces.append(piece)
             if self._exchange.response_size > self._bounds.body_bytes_max:
-                raise UpstreamInvalidError("the answer is longer than proxy.max_body_size, and is not streamed")
+                raise UpstreamInvalidError("the answer is longer than proxy.max_body_size")
         return b"".join(pieces)
 
     async def _relay_body(self, response: httpx.Response, headers: HeaderPairs) -> None:
