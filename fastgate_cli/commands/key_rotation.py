@@ -25,7 +25,9 @@ from proxy.clock import parse_duration
 
 def rotate_key(
     ctx: typer.Context,
-    key_id: Annotated[str, typer.Argument(metavar="ID", autocompletion=complete_key_ids)],
+    key_id: Annotated[
+        str, typer.Argument(metavar="ID", help="The id of the key.", autocompletion=complete_key_ids)
+    ],
     grace: Annotated[
         str,
         typer.Option("--grace", metavar="24h", help="How long the old secret works on; 0 ends it at once."),

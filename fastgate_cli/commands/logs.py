@@ -29,7 +29,7 @@ from fastgate_cli.commands.log_filters import (
     find_midnight,
 )
 from fastgate_cli.context import invocation_of
-from fastgate_cli.options import FieldsOption, JsonOption, OutputOption
+from fastgate_cli.options import FieldsOption, JsonOption, LogIds, OutputOption
 from fastgate_cli.output import print_each, print_rows, print_stream
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ def list_requests(
 @app.command("show")
 def show_requests(
     ctx: typer.Context,
-    refs: Annotated[list[str], typer.Argument(metavar="ID...", help="Ids of rows or of requests.")],
+    refs: LogIds,
     output: OutputOption = None,
     as_json: JsonOption = False,
     fields: FieldsOption = None,
