@@ -101,8 +101,8 @@ def update_keys(
 
     Examples:
       fastgate keys update key_01jd2m5n8r9xq4t7w0z3v6b1ca --expires 90d
-      fastgate keys update key_01jd2m5n8r9xq4t7w0z3v6b1ca --rate-limit default --burst default
-      fastgate keys update key_01jd2m5n8r9xq4t7w0z3v6b1ca --add-permission 'POST /v1/embeddings'
+      fastgate keys update key_01jd2m5n8r9xq4t7w0z3v6b1ca --rate-limit default
+      fastgate keys update key_01jd2m5n8r9xq4t7w0z3v6b1ca --add-permission '/v2/*'
     """
     from proxy.store.key_changes import update_keys
 

@@ -46,7 +46,7 @@ def rotate_key(
     Examples:
       fastgate keys rotate key_01jd2m5n8r9xq4t7w0z3v6b1ca
       fastgate keys rotate key_01jd2m5n8r9xq4t7w0z3v6b1ca --grace 7d
-      fastgate keys rotate key_01jd2m5n8r9xq4t7w0z3v6b1ca --grace 0      # it has leaked
+      fastgate keys rotate key_01jd2m5n8r9xq4t7w0z3v6b1ca --grace 0    # it leaked
     """
     from proxy.store.key_changes import rotate_key
 

@@ -76,7 +76,7 @@ def explain_request(
 
     Examples:
       fastgate routes explain POST /v1/chat/completions --data '{"model": "qwen3"}'
-      fastgate routes explain GET /v1/models --key key_01jd2m5n8r9xq4t7w0z3v6b1ca --json
+      fastgate routes explain GET /v1/models --key key_01jd2m5n8r9xq4t7w0z3v6b1ca
     """
     from proxy.policy.decide import Snapshot
     from proxy.policy.explanation import explain

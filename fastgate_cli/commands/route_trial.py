@@ -66,7 +66,7 @@ def try_route(
     Examples:
       fastgate routes test ollama
       fastgate routes test openai --path /v1/models --timeout 10
-      fastgate routes test chat --path /v1/chat/completions --data '{"model": "qwen3", "messages": []}'
+      fastgate routes test chat --path /v1/chat/completions --data @body.json
     """
     import asyncio
 

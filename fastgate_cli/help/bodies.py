@@ -56,9 +56,9 @@ CONDITIONS = (
 SCHEMA = '{"properties": {"model": {"pattern": "^qwen"}}, "required": ["model"]}'
 SCHEMA_FITS, SCHEMA_MISFITS = ('{"model": "qwen3-32b"}',), ('{"model": "gpt-5"}', "{}")
 EDITS = (
-    EditExample("temperature", "0.2", '{"model":  "m"}', '{"model":  "m", "temperature": 0.2}'),
+    EditExample("temperature", "0.2", '{"model":  "m"}', '{"model":  "m","temperature":0.2}'),
     EditExample("model", '"qwen3"', '{"model": "gpt-5", "n": 1}', '{"model": "qwen3", "n": 1}'),
-    EditExample("options.seed", "7", "{}", '{"options": {"seed": 7}}'),
+    EditExample("options.seed", "7", "{}", '{"options":{"seed":7}}'),
 )
 
 

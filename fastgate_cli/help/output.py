@@ -20,7 +20,7 @@ VARIABLES = {
     "NO_COLOR": "not empty: no colours",
     "FORCE_COLOR": "not empty: colours also in a pipe",
     "TERM": "dumb: no colours and no progress bars",
-    "COLUMNS": "how wide a table is",
+    "COLUMNS": "how wide a table is, unless what is never cut needs more",
 }
 
 
