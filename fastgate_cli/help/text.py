@@ -11,6 +11,7 @@ _INDENT = 2
 _GAP = 2
 _TERM_WIDTH_MAX = 38  # a longer term has its line to itself
 _LONG_TERM_INDENT = 6
+_MARKS = ("+ ", "- ")  # of examples that are so, and that are not
 
 
 def format_blocks(page: Page, width: int) -> str:
@@ -49,5 +50,8 @@ def _find_column(terms: Sequence[str]) -> int:
 
 def _wrap(text: str, width: int) -> list[str]:
     # Names and examples are never cut, nor broken at their hyphens, so that they can be found and copied.
-    wrapper = TextWrapper(width=max(width, 1), break_long_words=False, break_on_hyphens=False)
+    indent = "  " if text.startswith(_MARKS) else ""
+    wrapper = TextWrapper(
+        max(width, 1), subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )
     return wrapper.wrap(text) or [""]

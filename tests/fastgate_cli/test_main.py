@@ -78,7 +78,11 @@ def test_help_works_beside_a_broken_configuration(cli: Cli, tmp_path: Path) -> N
     [
         (["kyes"], "there is no command 'fastgate kyes'", "did you mean keys? 'fastgate -h'"),
         (["keys", "crate"], "there is no command 'fastgate keys crate'", "did you mean create"),
-        (["keys", "list", "--sorce", "x"], "no such option: --sorce", "did you mean --source"),
+        (
+            ["keys", "list", "--sorce", "x"],
+            "no such option: --sorce",
+            "did you mean --source? 'fastgate keys",
+        ),
         (
             ["keys", "list", "-source", "x"],
             "no such option: -source",

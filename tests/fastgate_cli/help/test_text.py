@@ -40,6 +40,14 @@ def test_meanings_stand_in_a_column_and_keep_their_lines() -> None:
     ]
 
 
+def test_what_follows_a_mark_stands_behind_it() -> None:
+    assert show(Rows([("a", "is\n+ " + "word " * 8)])) == [
+        "  a  is",
+        "     + word word word word word word",
+        "       word word",
+    ]
+
+
 def test_a_long_term_has_a_line_to_itself() -> None:
     long = "x" * 39
     assert show(Rows([("a", "A"), ("b", "B"), (long, "C")]))[2:] == [f"  {long}", "     C"]
