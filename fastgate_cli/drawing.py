@@ -11,7 +11,7 @@ import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import tzinfo
-from typing import Any, Literal
+from typing import Any, Literal, TextIO
 
 from rich.box import ROUNDED
 from rich.cells import cell_len
@@ -45,7 +45,7 @@ def draw_table(rows: Sequence[Row], columns: Sequence[Column], zone: tzinfo, *, 
     cells = [[column.cell_of(row, zone, full=wide) for column in columns] for row in rows]
     titles = [_title_of(column) for column in columns]
     natural = [max(map(cell_len, texts)) for texts in zip(titles, *cells, strict=True)]
-    widths = natural if wide else fit_widths(natural, columns, _line_width())
+    widths = natural if wide else fit_widths(natural, columns, line_width())
     table = _new_table(columns, widths, show_header=True)
     for row, texts in zip(rows, cells, strict=True):
         table.add_row(*_style_cells(row, texts, columns))
@@ -54,7 +54,7 @@ def draw_table(rows: Sequence[Row], columns: Sequence[Column], zone: tzinfo, *, 
 
 def draw_stream(rows: Iterable[Row], columns: Sequence[Column], zone: tzinfo, *, wide: bool) -> None:
     """Draw rows as they come: each is a line of its own, at widths that are fixed from the start."""
-    available = _line_width()
+    available = line_width()
     natural = [_stream_width(column, available) for column in columns]
     widths = fit_widths(natural, columns, available)
     width = _sum_width(widths)
@@ -73,7 +73,7 @@ def draw_object(row: Row, columns: Sequence[Column], zone: tzinfo) -> None:
     sheet.add_column(overflow="fold")
     for column in columns:
         sheet.add_row(Text(column.name), _spell_value(column, row, zone))
-    _print(sheet, _line_width())
+    _print(sheet, line_width())
 
 
 def draw_step(step: Step, name_width: int) -> None:
@@ -97,7 +97,7 @@ def draw_lines(lines: Iterable[tuple[str, str]]) -> None:
     for text, style in lines:
         depth = len(text) - len(text.lstrip())
         line = Padding(Text(text.lstrip(), style, overflow="fold"), (0, 0, 0, depth), expand=False)
-        _print(line, min(cell_len(text), _line_width()))
+        _print(line, min(cell_len(text), line_width()))
 
 
 def draw_secret(title: str, secret: str, facts: Mapping[str, str], remark: str) -> None:
@@ -112,7 +112,7 @@ def draw_secret(title: str, secret: str, facts: Mapping[str, str], remark: str) 
     label_width = max(map(cell_len, facts), default=0) + GAP
     longest = max((label_width + cell_len(fact) for fact in facts.values()), default=0)
     # Facts are folded rather than leave the terminal; the secret is not.
-    facts_width = min(longest, _line_width() - _PANEL_EDGES)
+    facts_width = min(longest, line_width() - _PANEL_EDGES)
     width = max(cell_len(secret), cell_len(remark), facts_width) + _PANEL_EDGES
     panel = Panel(
         Padding(body, (0, 1)), title=title, title_align="left", border_style="green", box=ROUNDED, width=width
@@ -122,7 +122,7 @@ def draw_secret(title: str, secret: str, facts: Mapping[str, str], remark: str) 
 
 def draw_remark(text: str) -> None:
     """Draw a sentence below what was drawn before."""
-    _print(Text(escape_controls(text)), _line_width())
+    _print(Text(escape_controls(text)), line_width())
 
 
 def draw_charts(charts: Sequence[BarChart]) -> None:
@@ -130,7 +130,7 @@ def draw_charts(charts: Sequence[BarChart]) -> None:
     plain = not (sys.stdout.encoding or "").lower().startswith("utf")
     drawings = [_draw_chart(chart, plain=plain) for chart in charts]
     width = sum(map(_width_of, drawings)) + _CHART_GAP * (len(drawings) - 1)
-    if width > _line_width():
+    if width > line_width():
         return _print(Text("\n\n", no_wrap=True).join(drawings), max(map(_width_of, drawings)))
     row = Table.grid(padding=(0, _CHART_GAP, 0, 0))
     for _ in drawings:
@@ -216,27 +216,25 @@ def _spell_item(item: Any, zone: tzinfo) -> str:
 
 def _print_hanging(head: Text, text: Text) -> None:
     """Print a text behind a head; where it goes on in further lines, they begin where it did."""
-    width = max(ELASTIC_WIDTH_MIN, _line_width() - head.cell_len)
-    console = _new_console(_line_width())
+    width = max(ELASTIC_WIDTH_MIN, line_width() - head.cell_len)
+    console = new_console(sys.stdout, line_width())
     for number, line in enumerate(text.wrap(console, width, overflow="fold")):
         line.rstrip()
         console.print(Text.assemble(head if number == 0 else " " * head.cell_len, line), crop=False)
 
 
-def _line_width() -> int:
+def line_width() -> int:
+    """Return how wide stdout is; a pipe has no end unless COLUMNS says so."""
     if sys.stdout.isatty() or os.environ.get("COLUMNS", "").isdigit():
         return shutil.get_terminal_size().columns
     return _UNLIMITED_WIDTH
 
 
-def _print(drawing: Table | Panel | Text | Padding, width: int) -> None:
-    _new_console(width).print(drawing, crop=False)
-
-
-def _new_console(width: int) -> Console:
+def new_console(file: TextIO, width: int) -> Console:
+    """Return a console that draws to a file as stdout would have it: with colour or without."""
     coloured = colour_wanted(sys.stdout)
     return Console(
-        file=sys.stdout,
+        file=file,
         width=min(width, _UNLIMITED_WIDTH),
         height=25,
         force_terminal=coloured,
@@ -245,3 +243,7 @@ def _new_console(width: int) -> Console:
         markup=False,
         emoji=False,
     )
+
+
+def _print(drawing: Table | Panel | Text | Padding, width: int) -> None:
+    new_console(sys.stdout, width).print(drawing, crop=False)

@@ -23,6 +23,7 @@ from proxy.errors import (
     DatabaseError,
     FastGateError,
     InvalidInputError,
+    JournalError,
     NotFoundError,
     UpstreamError,
 )
@@ -38,6 +39,7 @@ _EXIT_CODES: tuple[tuple[type[FastGateError], int], ...] = (
     (ConflictError, MISUSED),
     (NotFoundError, NOT_FOUND),
     (DatabaseError, UNREACHABLE),
+    (JournalError, UNREACHABLE),
     (UpstreamError, UNREACHABLE),
 )
 _SIMILARITY_MIN = 0.7  # of what was typed to what may have been meant; the library names the far-fetched too

@@ -17,6 +17,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "proxy",
         "proxy.errors",
         "proxy.clock",
+        "proxy.drafts",
         "proxy.ids",
         "proxy.interpreter",
         "proxy.listening",

@@ -12,6 +12,7 @@ from fastgate_cli.groups import split_help, write_examples
 from fastgate_cli.help.page import Block, Page, Rows, Text
 from fastgate_cli.help.topics import TOPICS
 from fastgate_cli.options import Completions, pick_completions
+from fastgate_cli.pager import find_pager, print_paged
 from proxy.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def show_help(
     else:
         above = _find_context(root, words)
         text = above.command.get_help(above)
-    print(text, flush=True)  # noqa: T201
+    print_paged(text.rstrip("\n") + "\n", find_pager())
 
 
 def _list_topics() -> list[Block]:

@@ -119,7 +119,8 @@ class FactView:
         return LogFact.error_n.is_null(False)
 
     def compare_time(self, moment: datetime, *, is_lowest: bool) -> Any:
-        place = place_of(to_us(moment))
+        # A time that no request can have is as good as the first or the last that one can have.
+        place = min(max(place_of(to_us(moment)), -NUMBER_MAX), NUMBER_MAX)
         return LogFact.place >= place if is_lowest else LogFact.place < place
 
 

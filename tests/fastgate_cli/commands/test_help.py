@@ -82,3 +82,10 @@ def test_help_needs_no_configuration_and_makes_nothing(cli: Cli, tmp_path: Path)
 def test_the_heading_is_bold_on_a_terminal_that_has_colours(terminal_cli: TerminalCli) -> None:
     assert terminal_cli("help", "times")[1].startswith("\x1b[1mExamples:\x1b[0m\n")
     assert terminal_cli("help", "times", env={"NO_COLOR": "1"})[1].startswith("Examples:\n")
+
+
+def test_a_long_page_goes_through_the_pager_that_is_named(terminal_cli: TerminalCli) -> None:
+    env = {"PAGER": "sed s/^/paged:/"}
+    assert "\npaged:  FASTGATE_APP_PORT" in terminal_cli("help", "environment", env=env)[1]
+    assert "paged:" not in terminal_cli("help", "limits", "-h", env=env)[1]
+    assert "paged:" not in terminal_cli("help", "environment")[1]

@@ -73,7 +73,15 @@ def test_every_filter_of_the_command_is_on_the_page_and_no_other_option() -> Non
     ctx = typer.Context(group)
     command = group.get_command(ctx, "list")
     terms = [term for term, _ in list_filters()]
-    others = {"-n, --limit N", "-o, --output FORMAT", "--json", "--fields A,B", "--help"}
+    others = {
+        "--before ID",
+        "--after ID",
+        "-n, --limit N",
+        "-o, --output FORMAT",
+        "--json",
+        "--fields A,B",
+        "--help",
+    }
     known = [param.get_help_record(ctx)[0] for param in command.get_params(ctx)]
     assert terms == [term for term in known if term not in others]
     assert len(terms) >= 13
