@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fastgate_cli.columns import Column, format_text, style_quiet
+from fastgate_cli.options import Completions, pick_completions
 from fastgate_cli.output import OutputOptions, print_object
 
 if TYPE_CHECKING:
@@ -36,12 +37,14 @@ ORIGIN_COLUMNS = (
 )
 
 
-def complete_settings(incomplete: str) -> list[str]:
-    """Return the settings that begin as typed."""
+def complete_settings(incomplete: str) -> Completions:
+    """Return the settings that begin as typed, with what they may hold."""
     from proxy.settings.model import SECTIONS, section_keys
 
-    names = [f"{section}.{key}" for section in SECTIONS for key, _, _ in section_keys(section)]
-    return [name for name in names if name.startswith(incomplete)]
+    settings = (
+        (f"{section}.{key}", kind.expected) for section in SECTIONS for key, kind, _ in section_keys(section)
+    )
+    return pick_completions(settings, incomplete)
 
 
 SettingName = Annotated[

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 import typer
 
 from fastgate_cli.context import Invocation, invocation_of
-from fastgate_cli.options import complete_key_ids, complete_route_ids
+from fastgate_cli.options import complete_key_ids, complete_route_ids, complete_sources
 from proxy.clock import parse_moment
 from proxy.errors import InvalidInputError
 
@@ -26,7 +26,10 @@ KeyOption = Annotated[
     typer.Option("--key", metavar="ID", help="With this key. Repeatable.", autocompletion=complete_key_ids),
 ]
 SourceOption = Annotated[
-    list[str] | None, typer.Option("--source", metavar="S", help="From this source. Repeatable.")
+    list[str] | None,
+    typer.Option(
+        "--source", metavar="NAME", help="From this source. Repeatable.", autocompletion=complete_sources
+    ),
 ]
 RouteOption = Annotated[
     list[str] | None,
@@ -34,10 +37,13 @@ RouteOption = Annotated[
         "--route", metavar="ID", help="On this route. Repeatable.", autocompletion=complete_route_ids
     ),
 ]
-MethodOption = Annotated[list[str] | None, typer.Option("--method", metavar="M", help="Repeatable.")]
-PathOption = Annotated[str | None, typer.Option("--path", metavar="GLOB", help="Path, as in '/v1/*'.")]
+MethodOption = Annotated[
+    list[str] | None, typer.Option("--method", metavar="M", help="With this method. Repeatable.")
+]
+PathOption = Annotated[str | None, typer.Option("--path", metavar="GLOB", help="With such a path: '/v1/*'.")]
 StatusOption = Annotated[
-    list[str] | None, typer.Option("--status", metavar="S", help="404, 4xx or 500-599. Repeatable.")
+    list[str] | None,
+    typer.Option("--status", metavar="S", help="With this status: 404, 4xx or 500-599. Repeatable."),
 ]
 StreamOption = Annotated[
     bool | None, typer.Option("--stream/--no-stream", help="Streams only, or all but streams.")

@@ -13,7 +13,7 @@ from fastgate_cli.commands.log_columns import DETAIL_COLUMNS, date_columns, spel
 from fastgate_cli.commands.log_curl import build_curl
 from fastgate_cli.commands.log_filters import find_midnight
 from fastgate_cli.context import Invocation, invocation_of
-from fastgate_cli.options import FieldsOption, JsonOption, OutputOption
+from fastgate_cli.options import FieldsOption, JsonOption, LogIds, OutputOption
 from fastgate_cli.output import OutputOptions, print_each, print_note
 from fastgate_cli.pager import find_pager, print_paged
 from proxy.errors import InvalidInputError
@@ -23,7 +23,7 @@ BODY_LINES_MAX = 60  # of each body, on a terminal without a pager
 
 def show_requests(
     ctx: typer.Context,
-    refs: Annotated[list[str], typer.Argument(metavar="ID...", help="Ids of rows or of requests.")],
+    refs: LogIds,
     curl: Annotated[
         bool, typer.Option("--curl", help="Print the request as a curl command instead, without its key.")
     ] = False,

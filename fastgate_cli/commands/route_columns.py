@@ -9,6 +9,7 @@ from typing import Any
 from fastgate_cli.arguments import read_field, read_json
 from fastgate_cli.commands.route_options import RouteOptions
 from fastgate_cli.headers import check_name, parse_header_match, parse_set_headers
+from fastgate_cli.options import Completions, pick_completions
 from proxy.errors import InvalidInputError
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
@@ -162,6 +163,11 @@ _DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "retry-on": {"retry_statuses": []},
     "tls-ca": {"tls_ca": None},
 }
+
+
+def complete_unset(incomplete: str) -> Completions:
+    """Return the names for `--unset` that begin as typed."""
+    return pick_completions(((name, f"as if --{name} were not given") for name in _DEFAULTS), incomplete)
 
 
 def read_unset(names: Iterable[str]) -> dict[str, Any]:

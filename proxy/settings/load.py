@@ -50,6 +50,11 @@ def read_settings(found: FoundFile | None, environ: Mapping[str, str]) -> Settin
     return _place_paths(settings, environ)
 
 
+def list_variables(name: str) -> tuple[str, ...]:
+    """Return the environment variables that can hold a setting such as "app.port", the strongest first."""
+    return (f"FASTGATE_{name.replace('.', '_').upper()}", *_ALIASES.get(name, ()))
+
+
 @dataclass(slots=True)
 class _Reading:
     """One pass over all settings, which notes origins and problems as it goes."""
@@ -90,8 +95,7 @@ class _Reading:
 
     def _find_variable(self, name: str) -> str | None:
         # An empty variable counts as unset: no deployment that passes an empty one on turns a token off.
-        candidates = (f"FASTGATE_{name.replace('.', '_').upper()}", *_ALIASES.get(name, ()))
-        return next((variable for variable in candidates if self.environ.get(variable)), None)
+        return next((variable for variable in list_variables(name) if self.environ.get(variable)), None)
 
     def _read_variable(self, name: str, kind: Kind, variable: str) -> object:
         try:

@@ -16,7 +16,6 @@ from fastgate_cli.main import PROGRAM, app
 # brings one takes it off here (a test says so); in the end this is empty.
 PENDING: frozenset[str] = frozenset(
     (
-        "help",
         "metrics",
         "metrics daily",
         "metrics hourly",

@@ -18,9 +18,9 @@ SETTING = Listed("proxy.strip_headers", ["host", "x-a"], "host, x-a", "/etc/fast
 
 
 def test_names_are_completed() -> None:
-    assert complete_settings("app.po") == ["app.port"]
+    assert complete_settings("app.po") == [("app.port", "a whole number from 0 to 65535")]
     assert complete_settings("nosuch") == []
-    assert "cors.enabled" in complete_settings("")
+    assert ("cors.enabled", "true or false") in complete_settings("")
 
 
 def test_an_origin_is_short_for_people() -> None:
