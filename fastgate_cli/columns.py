@@ -189,6 +189,22 @@ def style_status_code(code: int) -> str:
     return _STATUS_CODE_STYLES.get(code // 100, "")
 
 
+def style_error_share(errors: int, requests: int) -> str:
+    """Return the style of requests, or of their bar, by how many of them are errors."""
+    share = errors / requests if requests else 0
+    return "red" if share >= 0.1 else "yellow" if share >= 0.01 else "cyan"
+
+
+def style_success_rate(rate: float) -> str:
+    """Return the style of a success rate in percent."""
+    return "green" if rate > 99 else "yellow" if rate > 90 else "red"
+
+
+def style_errors(count: int) -> str:
+    """Return the style of a number of errors: none are no matter."""
+    return "red" if count else "dim"
+
+
 def style_quiet(_: Any) -> str:
     """Return the style of what matters less than its neighbours."""
     return "dim"

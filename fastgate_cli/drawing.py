@@ -23,7 +23,7 @@ from rich.text import Text
 
 from fastgate_cli.charts import BarChart, chart_lines
 from fastgate_cli.columns import NO_VALUE, Column, Row, Step, StepStatus, escape_controls, format_text
-from fastgate_cli.output import colour_wanted
+from fastgate_cli.output import blocks_wanted, colour_wanted
 
 GAP = 2
 ELASTIC_WIDTH_MIN = 8
@@ -43,8 +43,7 @@ _TITLE_STYLE = "bold dim"
 def draw_table(rows: Sequence[Row], columns: Sequence[Column], zone: tzinfo, *, wide: bool) -> None:
     """Draw a list; `wide` and a pipe get every text in full, a terminal what fits it."""
     cells = [[column.cell_of(row, zone, full=wide) for column in columns] for row in rows]
-    titles = [_title_of(column) for column in columns]
-    natural = [max(map(cell_len, texts)) for texts in zip(titles, *cells, strict=True)]
+    natural = _measure_columns(columns, cells)
     widths = natural if wide else fit_widths(natural, columns, line_width())
     table = _new_table(columns, widths, show_header=True)
     for row, texts in zip(rows, cells, strict=True):
@@ -92,7 +91,7 @@ def draw_step(step: Step, name_width: int) -> None:
         _print_hanging(blank, Text(f"{NEXT} {escape_controls(step.remedy)}", "cyan"))
 
 
-def draw_lines(lines: Iterable[tuple[str, str]]) -> None:
+def draw_indented(lines: Iterable[tuple[str, str]]) -> None:
     """Draw lines of text, each with its style; one that is too long goes on below, as deep as it began."""
     for text, style in lines:
         depth = len(text) - len(text.lstrip())
@@ -127,7 +126,7 @@ def draw_remark(text: str) -> None:
 
 def draw_charts(charts: Sequence[BarChart]) -> None:
     """Draw charts beside each other where the line has room for them, else below each other."""
-    plain = not (sys.stdout.encoding or "").lower().startswith("utf")
+    plain = not blocks_wanted(sys.stdout)
     drawings = [_draw_chart(chart, plain=plain) for chart in charts]
     width = sum(map(_width_of, drawings)) + _CHART_GAP * (len(drawings) - 1)
     if width > line_width():
@@ -148,6 +147,23 @@ def _draw_chart(chart: BarChart, *, plain: bool) -> Text:
 
 def _width_of(drawing: Text) -> int:
     return max(cell_len(line) for line in drawing.plain.splitlines())
+
+
+def draw_lines(lines: Sequence[Text]) -> None:
+    """Draw lines that are laid out already."""
+    _print(Text("\n", no_wrap=True).join(lines), line_width())
+
+
+def measure_columns(rows: Sequence[Row], columns: Sequence[Column], zone: tzinfo) -> list[int]:
+    """Return how wide a list's columns are if nothing of them is cut."""
+    return _measure_columns(
+        columns, [[column.cell_of(row, zone, full=False) for column in columns] for row in rows]
+    )
+
+
+def _measure_columns(columns: Sequence[Column], cells: Sequence[Sequence[str]]) -> list[int]:
+    titles = [_title_of(column) for column in columns]
+    return [max(map(cell_len, texts)) for texts in zip(titles, *cells, strict=True)]
 
 
 def fit_widths(natural: Sequence[int], columns: Sequence[Column], available: int) -> list[int]:

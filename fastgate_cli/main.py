@@ -43,6 +43,9 @@ class FastGateGroup(LazyGroup):
         "keys": CommandPlace(f"{_HOME}.keys:app", "API keys: who may use the gateway."),
         "routes": CommandPlace(f"{_HOME}.routes:app", "Routes: which requests go to which backend."),
         "logs": CommandPlace(f"{_HOME}.logs:app", "The audit trail: every request, past and present."),
+        "metrics": CommandPlace(
+            f"{_HOME}.metrics:app", "Figures: requests, errors, latency, and what was most."
+        ),
         "config": CommandPlace(f"{_HOME}.config:app", "The settings in force, and changes to their file."),
         "export": CommandPlace(f"{_HOME}.export:export_document", "Write keys and routes as one document."),
         "diff": CommandPlace(f"{_HOME}.apply:diff_document", "Compare the database with a document."),

@@ -146,6 +146,16 @@ def colour_wanted(stream: TextIO, environ: Mapping[str, str] | None = None) -> b
     return stream.isatty() and environ.get("TERM", "").lower() not in ("dumb", "unknown")
 
 
+def blocks_wanted(stream: TextIO, environ: Mapping[str, str] | None = None) -> bool:
+    """Tell whether a stream takes more than ASCII: its encoding does, and the locale is not the C of old.
+
+    Python makes UTF-8 of that locale (PEP 538, PEP 540), but the terminal does not.
+    """
+    environ = os.environ if environ is None else environ
+    locale = environ.get("LC_ALL") or environ.get("LANG", "")
+    return (stream.encoding or "").lower().startswith("utf") and locale not in ("C", "POSIX")
+
+
 def _write_data(
     rows: Iterable[Row], columns: Sequence[Column], picked: Sequence[Column], options: OutputOptions
 ) -> None:

@@ -133,6 +133,18 @@ def parse_moment(text: str, *, now: datetime, zone: tzinfo, future: bool = False
     return moment
 
 
+def list_hours(now: datetime, zone: tzinfo, count: int) -> list[datetime]:
+    """Return when each of the last hours of a zone's clock began, the present one last."""
+    hour = now.astimezone(zone).replace(minute=0, second=0, microsecond=0)
+    return [hour - timedelta(hours=back) for back in range(count - 1, -1, -1)]
+
+
+def list_days(now: datetime, zone: tzinfo, count: int) -> list[datetime]:
+    """Return when each of the last days of a zone began, the present one last; its offset is a fixed one."""
+    midnight = now.astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0)
+    return [midnight - timedelta(days=back) for back in range(count - 1, -1, -1)]
+
+
 def _read_moment(text: str, now: datetime, zone: tzinfo, *, future: bool) -> datetime:
     try:
         moment = datetime.fromisoformat(text)

@@ -132,9 +132,9 @@ def _show_first(changes: Sequence[Change], options: OutputOptions) -> None:
 
 def _draw(changes: Sequence[Change], options: OutputOptions) -> None:
     from fastgate_cli.documents.showing import draw_changes
-    from fastgate_cli.drawing import draw_lines
+    from fastgate_cli.drawing import draw_indented
 
-    draw_lines(draw_changes(changes, options.zone))
+    draw_indented(draw_changes(changes, options.zone))
 
 
 def _confirm_removals(changes: Sequence[Change], *, yes: bool) -> None:
@@ -175,10 +175,10 @@ def _print_written(
 
 
 def _draw_secrets(made: Sequence[Row]) -> None:
-    from fastgate_cli.drawing import draw_lines
+    from fastgate_cli.drawing import draw_indented
 
     # The secret first: if a line is too long for the terminal, it is not what is torn.
-    draw_lines([(f"{row['key']}  {row['id']}", "green") for row in made])
+    draw_indented([(f"{row['key']}  {row['id']}", "green") for row in made])
 
 
 def _print_summary(changes: Sequence[Change], words: tuple[str, str, str]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from datetime import datetime, timedelta, tzinfo
+from datetime import datetime, tzinfo
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -14,6 +14,7 @@ from fastgate_cli.commands.key_columns import COLUMNS, USAGE_COLUMNS, describe_p
 from fastgate_cli.context import invocation_of
 from fastgate_cli.options import FieldsOption, JsonOption, KeyIds, OutputOption
 from fastgate_cli.output import OutputOptions, print_each, print_object
+from proxy.clock import list_days, list_hours
 
 if TYPE_CHECKING:
     from proxy.store.database import Database
@@ -71,21 +72,9 @@ def count_usage(database: Database, key_id: str, now: datetime, zone: tzinfo) ->
     from proxy.store.key_usage import count_requests
 
     return {
-        "hourly": [*count_requests(database, key_id, find_hours(now, zone))],
-        "daily": [*count_requests(database, key_id, find_days(now, zone))],
+        "hourly": [*count_requests(database, key_id, list_hours(now, zone, HOURS))],
+        "daily": [*count_requests(database, key_id, list_days(now, zone, DAYS))],
     }
-
-
-def find_hours(now: datetime, zone: tzinfo) -> list[datetime]:
-    """Return when each of the last hours of a zone's clock began, the present one last."""
-    hour = now.astimezone(zone).replace(minute=0, second=0, microsecond=0)
-    return [hour - timedelta(hours=back) for back in range(HOURS - 1, -1, -1)]
-
-
-def find_days(now: datetime, zone: tzinfo) -> list[datetime]:
-    """Return when each of the last days of a zone began, the present one last."""
-    midnight = now.astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0)
-    return [midnight - timedelta(days=back) for back in range(DAYS - 1, -1, -1)]
 
 
 def build_charts(usage: dict[str, list[Row]], zone: tzinfo) -> list[BarChart]:

@@ -25,6 +25,8 @@ FOLDERS = {
 OTHERS = {
     "FASTGATE_CONFIG": "the configuration file, if -c names none",
     "FASTGATE_DEBUG": "1: errors come with their traceback",
+    "LC_ALL": "a locale without UTF-8: bars are drawn of letters",
+    "LANG": "the same, unless LC_ALL is set",
     "PAGER": "what shows long texts on a terminal; without it they are just printed",
     "FASTGATE_PAGER": "the same for fastgate alone, and stronger; cat is none",
     "NOTIFY_SOCKET": "set by systemd: 'fastgate serve' tells it when it is ready, reloads and stops",

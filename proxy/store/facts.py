@@ -7,6 +7,7 @@ deleted by retention, and never while a fact has its number.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from proxy.clock import to_us
@@ -23,12 +24,15 @@ from proxy.store.statements import (
 
 US_PER_DAY = 86_400_000_000
 KINDS = ("key", "source", "route", "method", "path", "ip", "text", "error")
+PLACE_MIN, PLACE_MAX = -(2**63), 2**63 - 1  # what a column of integers holds; it ends in the year 2041
 _PLACES_PER_DAY = US_PER_DAY * PLACES_PER_US
 _KNOWN_MAX = 50_000  # combinations, and words, of one day; beyond it they are looked up anew
 _DAYS_MAX = 3
 _COLUMNS = tuple(LogFact._meta.sorted_field_names)
 _END_COLUMNS = _COLUMNS[_COLUMNS.index("error_n") : _COLUMNS.index("id")]
 _FIRST_BYTE_COLUMNS = ("is_stream", "ttfb_ms")
+# Refused, failed, or answered with 400 and above.
+IS_ERROR: Any = (LogFact.status >= 400) | LogFact.error_n.is_null(False)
 
 # key, source, route, method, path, ip, target, user agent, error
 Texts = tuple[str | None, ...]
@@ -48,6 +52,11 @@ FactFirstByte = tuple[int, int, str]
 def place_of(time_us: int, turn: int = 0) -> int:
     """Return the place of a request that came at a time; `turn` tells those of one microsecond apart."""
     return time_us * PLACES_PER_US + turn % PLACES_PER_US
+
+
+def bound_place(moment: datetime) -> int:
+    """Return the place at which a moment begins, or of those that a database can be asked for the nearest."""
+    return max(PLACE_MIN, min(place_of(to_us(moment)), PLACE_MAX))
 
 
 class _Day(NamedTuple):

@@ -11,7 +11,7 @@ from peewee import SQL, Case, fn
 
 from proxy.clock import to_us
 from proxy.store.database import Database
-from proxy.store.facts import place_of
+from proxy.store.facts import IS_ERROR, place_of
 from proxy.store.log_filter import FactView, LogFilter, build_condition
 from proxy.store.models import PLACES_PER_US, LogFact, Row
 
@@ -28,9 +28,8 @@ def count_requests(database: Database, key_id: str, starts: Sequence[datetime]) 
     places = [place_of(to_us(start)) for start in starts]
     view = FactView(database)
     minute = SQL(f"place / {_PLACES_PER_MINUTE}")
-    is_error = (view.status >= 400) | view.has_error()
     query: Any = (
-        LogFact.select(minute, fn.COUNT(SQL("*")), fn.SUM(Case(None, [(is_error, 1)], 0)))
+        LogFact.select(minute, fn.COUNT(SQL("*")), fn.SUM(Case(None, [(IS_ERROR, 1)], 0)))
         .where(build_condition(LogFilter(since=starts[0], keys=[key_id]), view))
         .group_by(minute)
     )

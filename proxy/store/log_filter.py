@@ -10,7 +10,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import reduce
 from operator import and_, or_
@@ -18,10 +18,9 @@ from typing import Any, Protocol
 
 from peewee import SQL
 
-from proxy.clock import to_us
 from proxy.errors import InvalidInputError
 from proxy.store.database import Database
-from proxy.store.facts import place_of
+from proxy.store.facts import IS_ERROR, bound_place
 from proxy.store.models import AuditLogRow, LogFact, LogWord, ProxyRouteRow, clean_text
 
 TEXT_LENGTH_MAX = 500
@@ -61,8 +60,8 @@ class View(Protocol):
     def test_text(self, kind: str, test: TextTest) -> Any:
         """Return the condition that a text of a request, by its kind, passes a test."""
 
-    def has_error(self) -> Any:
-        """Return the condition that a request was refused or has failed."""
+    def is_error(self) -> Any:
+        """Return the condition that a request was refused, has failed, or was answered with 400 and above."""
 
     def compare_time(self, moment: datetime, *, is_lowest: bool) -> Any:
         """Return the condition that a request came at this moment or later, or before it."""
@@ -88,8 +87,8 @@ class RowView:
     def test_text(self, kind: str, test: TextTest) -> Any:
         return reduce(or_, [test(column) for column in self._columns[kind]])
 
-    def has_error(self) -> Any:
-        return AuditLogRow.error_message.is_null(False)
+    def is_error(self) -> Any:
+        return (AuditLogRow.status_code >= 400) | AuditLogRow.error_message.is_null(False)
 
     def compare_time(self, moment: datetime, *, is_lowest: bool) -> Any:
         return AuditLogRow.request_time >= moment if is_lowest else AuditLogRow.request_time < moment
@@ -115,12 +114,11 @@ class FactView:
             return column == numbers[0]
         return column.in_(numbers) if numbers else _NEVER
 
-    def has_error(self) -> Any:
-        return LogFact.error_n.is_null(False)
+    def is_error(self) -> Any:
+        return IS_ERROR
 
     def compare_time(self, moment: datetime, *, is_lowest: bool) -> Any:
-        # A time that no request can have is as good as the first or the last that one can have.
-        place = min(max(place_of(to_us(moment)), -NUMBER_MAX), NUMBER_MAX)
+        place = bound_place(moment)
         return LogFact.place >= place if is_lowest else LogFact.place < place
 
 
@@ -145,8 +143,13 @@ def build_condition(wanted: LogFilter, view: View) -> Any:
     conditions = [match([clean_text(value) for value in values]) for values, match in lists if values]
     conditions += [match(value) for value, match in singles if value is not None]
     if wanted.errors:
-        conditions.append((view.status >= 400) | view.has_error())
+        conditions.append(view.is_error())
     return reduce(and_, conditions, SQL("1 = 1"))
+
+
+def build_timeless_condition(database: Database, wanted: LogFilter | None) -> Any:
+    """Return a filter but for its times as a condition over facts, for what goes through times by itself."""
+    return build_condition(replace(wanted or LogFilter(), since=None, until=None), FactView(database))
 
 
 def _match_routes(text: Any, refs: list[str]) -> Any:

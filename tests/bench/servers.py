@@ -44,7 +44,7 @@ class Server:
 
     def peaks_mib(self) -> list[float]:
         """Return the most memory that each process has held so far, in MiB."""
-        return [_read_peak_kib(pid) / 1024 for pid in _list_tree(self.process.pid)]
+        return [read_peak_kib(pid) / 1024 for pid in _list_tree(self.process.pid)]
 
 
 @contextmanager
@@ -100,6 +100,7 @@ def _list_tree(pid: int) -> list[int]:
     return [pid, *(below for child in children for below in _list_tree(child))]
 
 
-def _read_peak_kib(pid: int) -> int:
+def read_peak_kib(pid: int) -> int:
+    """Return the most memory that a process has held so far, in KiB (proc(5))."""
     (line,) = (line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if "VmHWM" in line)
     return int(line.split()[1])

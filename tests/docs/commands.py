@@ -16,13 +16,7 @@ from fastgate_cli.main import PROGRAM, app
 # brings one takes it off here (a test says so); in the end this is empty.
 PENDING: frozenset[str] = frozenset(
     (
-        "metrics",
-        "metrics daily",
-        "metrics hourly",
-        "metrics now",
-        "metrics top",
         "top",
-        "docs/metrics-now.svg",
         "docs/top.svg",
         "docs/top-wide.svg",
     )

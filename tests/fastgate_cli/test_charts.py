@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastgate_cli.charts import BarChart, build_bars, chart_lines
+from fastgate_cli.charts import BarChart, build_bar, build_bars, build_sparkline, chart_lines
 
 EIGHTHS = " ▁▂▃▄▅▆▇█"
 counts_lists = st.lists(st.integers(0, 10**12), min_size=1, max_size=40).filter(any)
@@ -50,3 +50,38 @@ def test_a_bar_grows_with_its_count_and_one_is_as_high_as_the_chart(counts: list
         filled = [EIGHTHS.index(cell) for cell in column]
         assert filled == sorted(filled)
         assert sum(0 < cell < 8 for cell in filled) <= 1
+
+
+def test_a_sparkline_is_one_line_of_bars() -> None:
+    assert build_sparkline((0, 1, 8, 16)) == " ▁▄█"
+    assert build_sparkline((0, 0)) == "  "
+    assert build_sparkline(()) == ""
+    assert build_sparkline((0, 8), plain=True) == " #"
+
+
+@pytest.mark.parametrize(
+    ("value", "peak", "bar", "plain"),
+    [
+        (4, 4, "████", "####"),
+        (3, 4, "███", "###"),
+        (0.1, 4, "▏", "#"),
+        (5, 8, "██▌", "##"),
+        (9, 4, "████", "####"),
+        (0, 4, "", ""),
+        (0, 0, "", ""),
+    ],
+)
+def test_a_bar_that_lies_is_as_long_as_its_value(value: float, peak: float, bar: str, plain: str) -> None:
+    assert build_bar(value, peak, 4) == bar
+    assert build_bar(value, peak, 4, plain=True) == plain
+
+
+@given(st.integers(1, 10**9), st.integers(1, 10**9), st.integers(1, 80))
+def test_a_bar_that_lies_fits_its_width_and_more_than_nothing_is_seen(
+    value: int, peak: int, width: int
+) -> None:
+    bar = build_bar(value, peak, width)
+    eighths = sum(" ▏▎▍▌▋▊▉█".index(cell) for cell in bar)
+    assert 1 <= len(bar) <= width
+    assert abs(eighths - min(value / peak, 1) * width * 8) <= 1
+    assert 1 <= len(build_bar(value, peak, width, plain=True)) <= width

@@ -22,10 +22,13 @@ from fastgate_cli.columns import (
     format_plain,
     format_second,
     format_text,
+    style_error_share,
+    style_errors,
     style_flag,
     style_method,
     style_status,
     style_status_code,
+    style_success_rate,
 )
 
 ZONE = timezone(timedelta(hours=8))
@@ -120,6 +123,10 @@ def test_colours_have_meaning() -> None:
         "yellow",
     ]
     assert [style_status_code(code) for code in (200, 301, 404, 503)] == ["green", "cyan", "yellow", "red"]
+    assert [style_error_share(errors, 100) for errors in (0, 1, 9, 10)] == ["cyan", "yellow", "yellow", "red"]
+    assert style_error_share(0, 0) == "cyan"
+    assert [style_success_rate(rate) for rate in (100.0, 99.0, 90.0)] == ["green", "yellow", "red"]
+    assert [style_errors(count) for count in (0, 1)] == ["dim", "red"]
     assert style_method("DELETE") == "red"
     assert style_flag(True) == "green"
 

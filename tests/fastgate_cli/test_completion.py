@@ -21,6 +21,7 @@ Cli = Callable[..., subprocess.CompletedProcess[str]]
 Complete = Callable[..., list[str]]
 BASH = ("bash", "--norc", "--noprofile")
 VARIABLE = "_FASTGATE_COMPLETE"
+HEAVY = {"quart", "hypercorn", "httpx", "pydantic", "rich", "asyncio", "playhouse.migrations"}
 
 
 @pytest.fixture
@@ -317,3 +318,15 @@ def test_fish_itself_completes(
         check=True,
     )
     assert done.stdout == "backend-one\t/v1/* to http://a:1\n"
+
+
+@pytest.mark.parametrize("kind", ["keys", "routes", "logs"])
+def test_an_answer_is_light(environ: dict[str, str], tmp_path: Path, key: dict[str, Any], kind: str) -> None:
+    program = (
+        "import sys; from fastgate_cli.main import run_command; code = run_command([]);"
+        f"print(code, *({HEAVY!r} & set(sys.modules)), file=sys.stderr)"
+    )
+    asking = {VARIABLE: "complete_zsh", "_TYPER_COMPLETE_ARGS": f"fastgate {kind} show "}
+    run = [sys.executable, "-c", program]
+    done = subprocess.run(run, env={**environ, **asking}, cwd=tmp_path, capture_output=True, text=True)
+    assert done.stderr == "0\n"

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.text import Text
 
 from fastgate_cli.charts import BarChart
 from fastgate_cli.columns import Column, Step, style_status
@@ -19,6 +20,7 @@ from fastgate_cli.drawing import (
     GAP,
     MARKS,
     draw_charts,
+    draw_lines,
     draw_object,
     draw_remark,
     draw_secret,
@@ -26,6 +28,7 @@ from fastgate_cli.drawing import (
     draw_stream,
     draw_table,
     fit_widths,
+    measure_columns,
 )
 
 ZONE = timezone.utc  # noqa: UP017
@@ -162,6 +165,17 @@ def test_a_chart_without_bars_is_its_title() -> None:
     assert lines_of(screen_of(draw_charts, [BarChart("30 days: none", (0, 0), "a", "b")])) == [
         "30 days: none"
     ]
+
+
+def test_lines_that_are_laid_out_stay_as_they_are() -> None:
+    lines = [Text("a  b", "red"), Text(), Text("[b]c[/b]")]
+    assert screen_of(draw_lines, lines) == "a  b\n\n[b]c[/b]\n"
+
+
+def test_columns_are_as_wide_as_their_longest_text() -> None:
+    rows = [row(source_path="x" * 40), row(status="disabled")]
+    assert measure_columns(rows, COLUMNS, ZONE) == [len(ID), 40, 8]
+    assert measure_columns([], COLUMNS, ZONE) == [len("KEY"), len("SOURCE"), len("STATUS")]
 
 
 def test_a_remark_is_text_that_cannot_act_on_the_terminal() -> None:

@@ -19,6 +19,7 @@ from fastgate_cli.columns import Column, format_minute
 from fastgate_cli.output import (
     Format,
     OutputOptions,
+    blocks_wanted,
     colour_wanted,
     pick_columns,
     print_each,
@@ -232,3 +233,20 @@ def test_colour_is_for_terminals_unless_told_otherwise(
     environ: dict[str, str], terminal: bool, wanted: bool
 ) -> None:
     assert colour_wanted(Stream(terminal=terminal), environ) is wanted
+
+
+@pytest.mark.parametrize(
+    ("encoding", "environ", "wanted"),
+    [
+        ("utf-8", {}, True),
+        ("utf-8", {"LANG": "en_US.UTF-8"}, True),
+        ("utf-8", {"LANG": "C.UTF-8"}, True),
+        # What Python makes UTF-8 of is still what the terminal was told.
+        ("utf-8", {"LANG": "C", "LC_CTYPE": "C.UTF-8"}, False),
+        ("utf-8", {"LC_ALL": "POSIX", "LANG": "de_DE.UTF-8"}, False),
+        ("utf-8", {"LC_ALL": "C.UTF-8", "LANG": "C"}, True),
+        ("ascii", {"LANG": "C.UTF-8"}, False),
+    ],
+)
+def test_a_terminal_of_ascii_gets_ascii(encoding: str, environ: dict[str, str], wanted: bool) -> None:
+    assert blocks_wanted(io.TextIOWrapper(io.BytesIO(), encoding=encoding), environ) is wanted

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime, timedelta, timezone
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -17,6 +18,8 @@ from proxy.clock import (
     format_time,
     format_us,
     from_us,
+    list_days,
+    list_hours,
     now_us,
     parse_duration,
     parse_moment,
@@ -203,6 +206,19 @@ def test_what_is_no_time_is_refused(text: str, future: bool) -> None:
 def test_every_accepted_time_can_be_stored() -> None:
     last = parse_moment("9999-12-31T23:59:59+08:00", now=NOW, zone=EAST)
     assert format_stored(last) == "9999-12-31T23:59:59.000000+08:00"
+
+
+@given(st.integers(0, 4_000_000_000), st.integers(-14 * 60, 14 * 60), st.integers(1, 60))
+def test_buckets_begin_with_the_hours_and_days_of_the_zone_and_end_with_now(
+    second: int, offset_minutes: int, count: int
+) -> None:
+    zone = timezone(timedelta(minutes=offset_minutes))
+    now = from_us(second * 1_000_000)
+    for starts, width in ((list_hours(now, zone, count), 1), (list_days(now, zone, count), 24)):
+        assert len(starts) == count
+        assert starts[-1] <= now < starts[-1] + timedelta(hours=width)
+        assert all(later - earlier == timedelta(hours=width) for earlier, later in pairwise(starts))
+        assert all(start.astimezone(zone).minute == 0 for start in starts)
 
 
 def test_storage_is_at_utc_8() -> None:

@@ -6,18 +6,15 @@ import json
 import os
 import subprocess
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta, timezone
-from itertools import pairwise
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from fastgate_cli.columns import Row
-from fastgate_cli.commands.key_show import DAYS, HOURS, build_charts, find_days, find_hours
-from proxy.clock import from_us
+from fastgate_cli.commands.key_show import DAYS, HOURS, build_charts
+from proxy.clock import list_days, list_hours
 from proxy.store.database import open_database
 from tests.proxy.store.rows import insert_rows
 
@@ -146,26 +143,16 @@ def test_of_a_rotated_key_is_told_whether_the_old_secret_is_still_used(
     assert row["previous_last_used_ip"] == "192.0.2.7"
 
 
-@given(st.integers(0, 4_000_000_000), st.integers(-14 * 60, 14 * 60))
-def test_buckets_begin_with_the_hours_and_days_of_the_zone_and_end_with_now(
-    second: int, offset_minutes: int
-) -> None:
-    zone = timezone(timedelta(minutes=offset_minutes))
-    now = from_us(second * 1_000_000)
-    for starts, count, width in ((find_hours(now, zone), HOURS, 1), (find_days(now, zone), DAYS, 24)):
-        assert len(starts) == count
-        assert starts[-1] <= now < starts[-1] + timedelta(hours=width)
-        assert all(later - earlier == timedelta(hours=width) for earlier, later in pairwise(starts))
-        assert all(start.astimezone(zone).minute == 0 for start in starts)
-
-
 def test_charts_name_their_span_their_sums_and_their_ends() -> None:
     def buckets(starts: list[datetime], last: int) -> list[Row]:
         rows: list[dict[str, Any]] = [{"start": start, "requests": 0, "errors": 0} for start in starts]
         rows[-1] |= {"requests": last, "errors": 1}
         return [*rows]
 
-    usage = {"hourly": buckets(find_hours(NOW, UTC), 1), "daily": buckets(find_days(NOW, UTC), 12_345)}
+    usage = {
+        "hourly": buckets(list_hours(NOW, UTC, HOURS), 1),
+        "daily": buckets(list_days(NOW, UTC, DAYS), 12_345),
+    }
     hours, days = build_charts(usage, UTC)
     assert (hours.title, hours.first_label, hours.last_label) == (
         "24 hours: 1 request, 1 error",

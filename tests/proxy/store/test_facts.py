@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -11,9 +12,12 @@ from proxy.errors import DatabaseError
 from proxy.store import facts as facts_module
 from proxy.store.database import Database, open_database
 from proxy.store.facts import (
+    PLACE_MAX,
+    PLACE_MIN,
     US_PER_DAY,
     Fact,
     WordBook,
+    bound_place,
     end_facts,
     interrupt_facts,
     note_first_bytes,
@@ -63,6 +67,14 @@ def test_a_text_has_one_number_whoever_asks_for_it(database: Database) -> None:
         ("ip", "::1"),
         ("text", "/v1/chat\nhttp://b/v1/chat\ncurl/8"),
     }
+
+
+@pytest.mark.parametrize(
+    ("year", "expected"),
+    [(1, PLACE_MIN), (1970, 0), (2026, 1_767_225_600 * 1_024_000_000), (9999, PLACE_MAX)],
+)
+def test_every_moment_can_be_asked_for(year: int, expected: int) -> None:
+    assert bound_place(datetime(year, 1, 1, tzinfo=UTC)) == expected
 
 
 def test_a_word_has_the_last_day_on_which_it_was_used(database: Database) -> None:
