@@ -44,7 +44,8 @@ def _means_itself(text: str) -> bool:
     """Tell whether a text can do without quotes, wherever it stands."""
     if not text or text.lower() in MISREAD or _SEXAGESIMAL.fullmatch(text):
         return False
-    return _reads_as(f"[{text}, {text}]", text) and _reads_as(f"{{{text}: {text}}}", text)
+    places = (f"[{text}, {text}]", f"{{{text}: {text}}}", f"- {text}\n- {text}\n")
+    return all(_reads_as(written, text) for written in places)
 
 
 def _reads_as(written: str, text: str) -> bool:
