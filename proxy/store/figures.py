@@ -12,7 +12,7 @@ from typing import Any
 from peewee import Case, fn
 
 from proxy.store.arithmetic import find_average, find_percentiles
-from proxy.store.fact_scan import Reading, to_numbers
+from proxy.store.fact_scan import Reading, add_values, to_numbers
 from proxy.store.groups import Group, count_groups, merge_groups, sum_groups, tag_group
 from proxy.store.models import LogFact
 
@@ -72,7 +72,7 @@ class Tally:
     def add(self, reading: Reading) -> None:
         """Add some requests; values beyond those of a tally do not count."""
         for counts, values in zip(self._counts, reading.values, strict=False):
-            counts.update(values)
+            add_values(counts, values)
         self._bytes = [*map(add, self._bytes, reading.totals)]
 
     @cached_property

@@ -15,7 +15,7 @@ from operator import attrgetter
 from typing import Any
 
 from proxy.store.database import Database
-from proxy.store.fact_scan import Span, read_facts
+from proxy.store.fact_scan import Span, add_values, read_facts
 from proxy.store.facts import bound_place
 from proxy.store.figures import TOTALS, Figures, Tally, list_values
 from proxy.store.group_names import read_words
@@ -66,7 +66,7 @@ def read_now(
     condition = build_timeless_condition(database, wanted)
     for reading in read_facts(database, _find_spans([since, until]), condition, values, TOTALS):
         tally.add(reading)
-        paths.update(reading.values[-1])
+        add_values(paths, reading.values[-1])
     figures, intervals = tally.sum_up(), tally.group_intervals()
     return Picture(
         since,

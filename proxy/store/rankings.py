@@ -12,7 +12,7 @@ from peewee import SQL, Case, fn
 
 from proxy.store.arithmetic import find_average, find_percentiles
 from proxy.store.database import Database
-from proxy.store.fact_scan import Span, read_facts, to_numbers
+from proxy.store.fact_scan import Span, add_values, read_facts, to_numbers
 from proxy.store.facts import IS_ERROR, bound_place
 from proxy.store.figures import STATUS
 from proxy.store.group_names import (
@@ -86,7 +86,7 @@ def _read_groups(database: Database, span: Span, condition: Any, number: Any) ->
     """Return the groups by their numbers, and how many requests there are, those of no group among them."""
     counts, total = Counter[str](), 0
     for reading in read_facts(database, [span], condition, [tag_group(number)], [fn.COUNT(SQL("*"))]):
-        counts.update(reading.values[0])
+        add_values(counts, reading.values[0])
         total += reading.totals[0]
     return count_groups(counts), total
 
@@ -99,7 +99,7 @@ def _read_durations(
         condition &= number.in_([*chosen])
     counts = Counter[str]()
     for reading in read_facts(database, [span], condition, [number * _DURATIONS + _DURATION]):
-        counts.update(reading.values[0])
+        add_values(counts, reading.values[0])
     durations: dict[int, dict[int, int]] = {}
     for value, count in to_numbers(counts).items():
         group, duration = divmod(value, _DURATIONS)

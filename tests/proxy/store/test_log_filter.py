@@ -56,6 +56,8 @@ def find_rows(database: Database, wanted: LogFilter) -> list[str]:
         (LogFilter(grep="NO_ROUTE"), "refused"),
         (LogFilter(grep="50%"), "models"),
         (LogFilter(grep="curl"), "chat"),
+        (LogFilter(grep="nothing of this"), ""),
+        (LogFilter(grep="v1"), "chat models running"),
         (LogFilter(keys=["key_1"], methods=["POST"]), "chat"),
         (LogFilter(keys=["bad\udcff"]), ""),
     ],
