@@ -394,8 +394,8 @@ def test_a_chunked_body_over_the_limit_is_a_413_and_aborts_the_backend(
     client.send_chunk(b"x" * 60)
     wire = backend.accept()
     wire.read_until(b"x" * 60)
-    client.send_chunk(b"x" * 60)
-    client.send(b"0\r\n\r\n")
+    # Together: an answer to a body that has not come to its end would be the last on its connection.
+    client.send(b"3c\r\n" + b"x" * 60 + b"\r\n0\r\n\r\n")
     reply = client.read_reply("POST")
     assert (reply.status, json.loads(reply.body)["error"]["code"]) == (413, "body_too_large")
     assert b"0\r\n\r\n" not in wire.read_rest()
