@@ -1,6 +1,6 @@
 """Figures of facts in bulk: how what a million requests took comes out of the database in little time.
 
-SQLite joins the values of an expression into one text. That takes a fifth of the time of a row for each, and
+SQLite joins the values of an expression into one text. That takes a third of the time of a row for each, and
 happens outside the interpreter's lock, so that a thread reads on while what it has read is being counted.
 This is the one place that knows how; a database with percentiles of its own needs none of it.
 """
