@@ -68,13 +68,24 @@ class PlainOption(TyperOption):
         """Return the coercion of this option."""
         return _build_coercion(self)
 
+    def _get_number_range_help_str(self) -> str | None:
+        return _describe_bounds(self.min, self.max)
+
 
 class PlainArgument(TyperArgument):
-    """An argument of a plain type."""
+    """An argument of a plain type. Its metavar says all of it: ID, ID... or [FILE]."""
 
     def get_runtime_param(self) -> Any:
         """Return the coercion of this argument."""
         return _build_coercion(self)
+
+    def get_usage_pieces(self, ctx: Context) -> list[str]:  # noqa: ARG002
+        """Return how the argument stands in a usage line."""
+        return [self.display_name_raw]
+
+    def display_type_rich(self, ctx: Context) -> str | None:  # noqa: ARG002
+        """Return no type: a name such as `<list[str]>` tells a person nothing."""
+        return None
 
 
 def lighten_parameters(parameters: Iterable[Parameter]) -> None:
@@ -91,6 +102,12 @@ def _is_plain(parameter: TyperOption | TyperArgument) -> bool:
     if get_origin(annotation) is Literal:
         return all(isinstance(choice, str) for choice in get_args(annotation))
     return annotation in (bool, Path, *_TEXTS, *_NUMBERS)
+
+
+def _describe_bounds(low: float | None, high: float | None) -> str | None:
+    if low is None or high is None:
+        return f"{low} or more" if low is not None else None if high is None else f"at most {high}"
+    return f"{low} to {high}"
 
 
 def _build_coercion(parameter: TyperOption | TyperArgument) -> PlainCoercion:

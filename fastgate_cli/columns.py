@@ -82,6 +82,8 @@ class Step:
 
 def format_plain(value: Any, zone: tzinfo) -> Any:
     """Return a value as JSON has it: times become RFC 3339 text, at any depth."""
+    if value is None or isinstance(value, str | int | float):  # most are: an export has millions
+        return value
     if isinstance(value, datetime):
         return format_time(value, zone, timespec="microseconds")
     if isinstance(value, Mapping):
@@ -96,7 +98,9 @@ def format_text(value: Any, zone: tzinfo) -> str:
     plain = format_plain(value, zone)
     if plain is None:
         return ""
-    return plain if isinstance(plain, str) else json.dumps(plain, ensure_ascii=False)
+    if isinstance(plain, str):
+        return plain
+    return str(plain) if type(plain) is int else json.dumps(plain, ensure_ascii=False)
 
 
 def escape_controls(text: str) -> str:

@@ -99,6 +99,15 @@ class Invocation:
             yield database
 
     @contextmanager
+    def glancing(self) -> Iterator[Database]:
+        """Open the database as it is, for a shell completion: nothing is migrated or made beside it."""
+        from proxy.settings import database_path
+        from proxy.store.database import open_for_reading
+
+        with open_for_reading(database_path(self.settings)) as database:
+            yield database
+
+    @contextmanager
     def writing(self, *, dry_run: bool = False) -> Iterator[Database]:
         """Open the database for writing, created if need be; a dry run does everything and undoes it."""
         from proxy.settings import database_path

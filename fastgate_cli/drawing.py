@@ -11,7 +11,7 @@ import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import tzinfo
-from typing import Any, Literal
+from typing import Any, Literal, TextIO
 
 from rich.box import ROUNDED
 from rich.cells import cell_len
@@ -93,6 +93,14 @@ def draw_step(step: Step, name_width: int) -> None:
         _print_hanging(blank, Text(other, "dim"))
     if step.remedy:
         _print_hanging(blank, Text(f"{NEXT} {escape_controls(step.remedy)}", "cyan"))
+
+
+def draw_indented(lines: Iterable[tuple[str, str]]) -> None:
+    """Draw lines of text, each with its style; one that is too long goes on below, as deep as it began."""
+    for text, style in lines:
+        depth = len(text) - len(text.lstrip())
+        line = Padding(Text(text.lstrip(), style, overflow="fold"), (0, 0, 0, depth), expand=False)
+        _print(line, min(cell_len(text), line_width()))
 
 
 def draw_secret(title: str, secret: str, facts: Mapping[str, str], remark: str) -> None:
@@ -234,7 +242,7 @@ def _spell_item(item: Any, zone: tzinfo) -> str:
 def _print_hanging(head: Text, text: Text) -> None:
     """Print a text behind a head; where it goes on in further lines, they begin where it did."""
     width = max(ELASTIC_WIDTH_MIN, line_width() - head.cell_len)
-    console = _new_console(line_width())
+    console = new_console(sys.stdout, line_width())
     for number, line in enumerate(text.wrap(console, width, overflow="fold")):
         line.rstrip()
         console.print(Text.assemble(head if number == 0 else " " * head.cell_len, line), crop=False)
@@ -247,14 +255,11 @@ def line_width() -> int:
     return _UNLIMITED_WIDTH
 
 
-def _print(drawing: Table | Panel | Text, width: int) -> None:
-    _new_console(width).print(drawing, crop=False)
-
-
-def _new_console(width: int) -> Console:
+def new_console(file: TextIO, width: int) -> Console:
+    """Return a console that draws to a file as stdout would have it: with colour or without."""
     coloured = colour_wanted(sys.stdout)
     return Console(
-        file=sys.stdout,
+        file=file,
         width=min(width, _UNLIMITED_WIDTH),
         height=25,
         force_terminal=coloured,
@@ -263,3 +268,7 @@ def _new_console(width: int) -> Console:
         markup=False,
         emoji=False,
     )
+
+
+def _print(drawing: Table | Panel | Text | Padding, width: int) -> None:
+    new_console(sys.stdout, width).print(drawing, crop=False)

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from typer import TyperException
+from typer.core import TyperGroup
 
 from fastgate_cli.columns import escape_controls
 from fastgate_cli.output import colour_wanted
@@ -22,6 +23,7 @@ from proxy.errors import (
     DatabaseError,
     FastGateError,
     InvalidInputError,
+    JournalError,
     NotFoundError,
     UpstreamError,
 )
@@ -37,9 +39,18 @@ _EXIT_CODES: tuple[tuple[type[FastGateError], int], ...] = (
     (ConflictError, MISUSED),
     (NotFoundError, NOT_FOUND),
     (DatabaseError, UNREACHABLE),
+    (JournalError, UNREACHABLE),
     (UpstreamError, UNREACHABLE),
 )
-_ROOT_OPTIONS = ("-c", "--config")
+_SIMILARITY_MIN = 0.7  # of what was typed to what may have been meant; the library names the far-fetched too
+# What stands before the command, and how it is written there.
+_ROOT_OPTIONS: Mapping[str, str] = {
+    "-c": "-c FILE ",
+    "--config": "--config FILE ",
+    "--version": "--version",
+    "--install-completion": "--install-completion",
+    "--show-completion": "--show-completion",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,11 +111,18 @@ def _usage_message(error: TyperException) -> str:
 
 def _usage_hint(error: TyperException) -> str:
     context = getattr(error, "ctx", None)
-    command = context.command_path if context is not None else "fastgate"
-    named = getattr(error, "option_name", "")
-    if named in _ROOT_OPTIONS and command != "fastgate":
-        return f"{named} goes before the command: fastgate {named} FILE {command.partition(' ')[2]}"
-    similar = getattr(error, "possibilities", None) or ()
+    if context is None or not hasattr(error, "possibilities"):  # which an unknown option has
+        return f"'{context.command_path if context else 'fastgate'} -h' shows what it takes"
+    from difflib import get_close_matches
+
+    command, named = context.command_path, str(getattr(error, "option_name", ""))
+    if named in _ROOT_OPTIONS:
+        written = _ROOT_OPTIONS[named]
+        rest = command.partition(" ")[2] if written.endswith(" ") else ""
+        return f"{named} goes before the command: fastgate {written}{rest}"
+    similar = get_close_matches(named, error.possibilities or (), cutoff=_SIMILARITY_MIN)
+    if not similar and isinstance(context.command, TyperGroup):
+        return f"an option of a command goes after it: {command} COMMAND {named}"
     question = f"did you mean {' or '.join(similar)}? " if similar else ""
     return f"{question}'{command} -h' shows what it takes"
 

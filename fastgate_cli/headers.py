@@ -43,7 +43,7 @@ def parse_header_match(texts: Iterable[str]) -> dict[str, str | None]:
         name = check_name(name.strip(), text)
         if name.lower() in map(str.lower, wanted):
             raise InvalidInputError(f"the header {name!r} is asked for twice", hint="give each name once")
-        wanted[name] = _check_value(name, value) if equals else None
+        wanted[name] = check_value(name, value) if equals else None
     return wanted
 
 
@@ -60,13 +60,17 @@ def parse_set_headers(texts: Iterable[str]) -> dict[str, str]:
         name = check_name(name.strip(), name)
         if name.lower() in map(str.lower, headers):
             raise InvalidInputError(f"the header {name!r} is set twice", hint="give each name once")
-        if name.lower().encode() in HOP_BY_HOP or name.lower() in _SET_BY_GATEWAY:
-            raise InvalidInputError(
-                f"a route cannot set the header {name!r}",
-                hint="the gateway states framing and forwarding itself",
-            )
-        headers[name] = _check_references(name, _check_value(name, value.strip()))
+        headers[name] = check_added(name, value)
     return headers
+
+
+def check_added(name: str, value: str) -> str:
+    """Return the value of a header that a route sets, or raise `InvalidInputError`."""
+    if name.lower().encode() in HOP_BY_HOP or name.lower() in _SET_BY_GATEWAY:
+        raise InvalidInputError(
+            f"a route cannot set the header {name!r}", hint="the gateway states framing and forwarding itself"
+        )
+    return _check_references(name, check_value(name, value.strip()))
 
 
 def check_name(name: str, text: str) -> str:
@@ -79,7 +83,8 @@ def check_name(name: str, text: str) -> str:
     return name
 
 
-def _check_value(name: str, value: str) -> str:
+def check_value(name: str, value: str) -> str:
+    """Return the value of a header if it can be one, or raise `InvalidInputError` without quoting it."""
     if not _VALUE.fullmatch(value):
         raise InvalidInputError(
             f"the value of {name!r} holds a character that no header can hold",
@@ -104,10 +109,15 @@ def mask_headers(headers: Mapping[str, str]) -> dict[str, str]:
 
 def mask_body_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
     """Return a route's body fields as they may be shown: a text in one named as a credential is masked."""
-    return {
-        name: mask_value(value) if isinstance(value, str) and _CREDENTIAL_NAME.search(name) else value
-        for name, value in fields.items()
-    }
+    return {name: _mask_field(name, value) for name, value in fields.items()}
+
+
+def _mask_field(name: str, value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {inner: _mask_field(f"{name}.{inner}", item) for inner, item in value.items()}
+    if isinstance(value, list):
+        return [_mask_field(name, item) for item in value]
+    return mask_value(value) if isinstance(value, str) and _CREDENTIAL_NAME.search(name) else value
 
 
 def mask_value(value: str) -> str:

@@ -9,7 +9,7 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import typer
 
@@ -17,7 +17,11 @@ from fastgate_cli.coercion import lighten_parameters
 from fastgate_cli.context import Invocation
 from fastgate_cli.failures import BROKEN_PIPE, INTERRUPTED, report_failure, wants_json
 from fastgate_cli.groups import CommandPlace, LazyGroup, build_group
+from fastgate_cli.help.topics import TOPICS
 from proxy import __version__
+
+if TYPE_CHECKING:
+    from typer._click import Context
 
 PROGRAM = "fastgate"
 _COMPLETION_VARIABLE = "_FASTGATE_COMPLETE"
@@ -43,10 +47,21 @@ class FastGateGroup(LazyGroup):
             f"{_HOME}.metrics:app", "Figures: requests, errors, latency, and what was most."
         ),
         "top": CommandPlace(f"{_HOME}.top:top", "A live dashboard: rates, latency, the latest requests."),
+        "config": CommandPlace(f"{_HOME}.config:app", "The settings in force, and changes to their file."),
+        "export": CommandPlace(f"{_HOME}.export:export_document", "Write keys and routes as one document."),
+        "diff": CommandPlace(f"{_HOME}.apply:diff_document", "Compare the database with a document."),
+        "apply": CommandPlace(f"{_HOME}.apply:apply_document", "Make the database agree with a document."),
         "doctor": CommandPlace(f"{_HOME}.doctor:doctor", "Look at everything, and say what mends it."),
         "db": CommandPlace(f"{_HOME}.db:app", "The database: migrations, checks, backups, import."),
         "mock": CommandPlace(f"{_HOME}.mock:mock", "Run a demo backend that speaks OpenAI and Anthropic."),
+        "help": CommandPlace(f"{_HOME}.help:show_help", "Explain a topic or a command; print the manual."),
     }
+
+    def format_commands(self, ctx: Context, formatter: Any) -> None:
+        """List the commands, and the topics that `fastgate help` explains."""
+        super().format_commands(ctx, formatter)
+        with formatter.section("Topics, for 'fastgate help TOPIC'"):
+            formatter.write_dl([(name, topic.summary) for name, topic in TOPICS.items()])
 
 
 app = typer.Typer(
@@ -54,8 +69,8 @@ app = typer.Typer(
 )
 
 
-def _print_version(wanted: bool) -> None:
-    if wanted:
+def _print_version(ctx: typer.Context, wanted: bool) -> None:
+    if wanted and not ctx.resilient_parsing:
         typer.echo(f"{PROGRAM} {__version__}")
         raise typer.Exit
 
@@ -73,11 +88,11 @@ def start(
     """API keys, routes and a complete audit trail in front of any HTTP backend.
 
     Examples:
-      fastgate quickstart                                           try everything at once
-      fastgate keys create                                          a key, shown once
+      fastgate quickstart        # try everything at once
+      fastgate keys create       # a key, shown once
       fastgate routes add --match '/v1/*' --to http://127.0.0.1:8000
-      fastgate serve                                                run the gateway
-      fastgate logs tail                                            watch the requests
+      fastgate serve             # run the gateway
+      fastgate logs tail         # watch the requests
     """
     ctx.find_root().obj = Invocation(config)
 
@@ -113,12 +128,14 @@ def run_command(arguments: Sequence[str]) -> int:
 def _invoke(arguments: list[str]) -> int:
     group = build_group(app, PROGRAM)
     completing = _COMPLETION_VARIABLE in os.environ
-    if completing or not arguments or arguments[0].startswith("-"):
-        # `--install-completion` and the shells' own classes: only where a global option can stand.
+    if completing or not arguments or arguments[0] == "help" or arguments[0].startswith("-"):
+        # `--install-completion` and its like: only where a global option can stand, or is told.
         group.params += typer.main.get_install_completion_arguments()
         lighten_parameters(group.params)
     if completing:
-        group.main(prog_name=PROGRAM)  # answers the shell and exits
+        from fastgate_cli.completion import answer_shell
+
+        return answer_shell(group, PROGRAM, os.environ[_COMPLETION_VARIABLE], os.environ)
     try:
         with group.make_context(PROGRAM, arguments) as ctx:
             group.invoke(ctx)

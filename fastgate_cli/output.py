@@ -22,16 +22,20 @@ from proxy.errors import InvalidInputError
 Format = Literal["table", "wide", "json", "jsonl", "csv", "tsv", "id"]
 _DRAWN = ("table", "wide")
 # What a spreadsheet would run as a formula (OWASP, CSV injection).
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # noqa: RUF001
 
 
 @dataclass(frozen=True, slots=True)
 class OutputOptions:
-    """How to print: `format` None is a table on a terminal and TSV in a pipe; no `fields` is all of them."""
+    """How to print: `format` None is a table on a terminal and TSV in a pipe; no `fields` is all of them.
+
+    `is_dense` is for a great many rows: a JSON array has a line for each.
+    """
 
     format: Format | None = None
     fields: tuple[str, ...] = ()
     zone: tzinfo = STORAGE_TIMEZONE
+    is_dense: bool = False
 
     @property
     def chosen(self) -> Format:
@@ -157,7 +161,7 @@ def _write_data(
 ) -> None:
     match options.chosen:
         case "json":
-            _write_json(rows, picked, options.zone)
+            _write_json(rows, picked, options.zone, indent=None if options.is_dense else 2)
         case "jsonl":
             _write_lines(_encode(row, picked, options.zone) for row in rows)
         case "csv":
@@ -169,10 +173,10 @@ def _write_data(
             _write_lines(_join_tsv(row, picked, options.zone) for row in rows)
 
 
-def _write_json(rows: Iterable[Row], columns: Sequence[Column], zone: tzinfo) -> None:
+def _write_json(rows: Iterable[Row], columns: Sequence[Column], zone: tzinfo, *, indent: int | None) -> None:
     separator = "["
     for row in rows:
-        text = _encode(row, columns, zone, indent=2)
+        text = _encode(row, columns, zone, indent=indent)
         sys.stdout.write(f"{separator}\n  " + text.replace("\n", "\n  "))
         separator = ","
     _write_line("[]" if separator == "[" else "\n]")

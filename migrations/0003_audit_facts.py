@@ -13,7 +13,7 @@ from peewee import Database
 from playhouse.migrate import SchemaMigrator
 
 TABLES = {
-    # place: microseconds since the epoch times 4,096, plus a number that tells those of one apart.
+    # place: microseconds since the epoch times 1,024, plus a number that tells those of one apart.
     "log_facts": """
         place INTEGER NOT NULL PRIMARY KEY,
         key_n INTEGER,
@@ -129,7 +129,7 @@ def fill_facts(execute: Callable[[str], object]) -> None:
     execute(f"""
         INSERT INTO log_facts
         SELECT
-            {began} * 4096 + ROW_NUMBER() OVER (PARTITION BY request_time ORDER BY id) - 1,
+            {began} * 1024 + ROW_NUMBER() OVER (PARTITION BY request_time ORDER BY id) - 1,
             {numbers},
             status_code, is_stream, response_time_ms, ({first} - {began} + 500) / 1000,
             CAST(gateway_ms * 1000 AS INTEGER), request_size, response_size, id

@@ -56,7 +56,10 @@ class Worker:
         )
         self.journal = _open_journal(settings.audit, writer_id) if settings.audit.enabled else None
         self.trail = AuditTrail(
-            self.journal, build_audit_policy(settings.audit), find_mask=lambda: self.snapshots.mask
+            self.journal,
+            build_audit_policy(settings.audit),
+            find_mask=lambda: self.snapshots.mask,
+            defer=_call_soon,
         )
         self.upstream = build_upstream(settings.proxy)
         self.limits = _build_limits(settings.rate_limiting) if settings.rate_limiting.enabled else None
@@ -89,6 +92,10 @@ class Worker:
 
 # Called when a worker has opened what it owns, or with the error for which it could not.
 OnOpen = Callable[[FastGateError | None], object]
+
+
+def _call_soon(function: Callable[[], None]) -> None:
+    asyncio.get_running_loop().call_soon(function)
 
 
 def _open_journal(settings: AuditSettings, writer_id: str) -> JournalWriter:

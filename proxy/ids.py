@@ -6,13 +6,17 @@ Lower case keeps them easy to read and type; the order of the letters, and so of
 from __future__ import annotations
 
 import random
+import re
 from functools import lru_cache
+
+from proxy.errors import InvalidInputError
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _PAIRS = tuple(high + low for high in _ALPHABET for low in _ALPHABET)
 _RANDOM_BYTES = 10
 _LOW_BITS = 30
 _LOW_BITS_ALL = (1 << _LOW_BITS) - 1
+_CHOSEN_ID = re.compile(r"[A-Za-z0-9_.-]{1,50}")
 
 
 def encode_ulid(time_ms: int, randomness: bytes) -> str:
@@ -56,3 +60,11 @@ class UlidSource:
 def new_id(prefix: str, time_us: int) -> str:
     """Return a fresh id such as `key_01jd…`; prefixes in use are key, rt, log and req."""
     return f"{prefix}_{new_ulid(time_us)}"
+
+
+def check_id(text: str) -> None:
+    """Refuse what cannot be the id of a key or a route, if somebody chooses one."""
+    if not _CHOSEN_ID.fullmatch(text):
+        raise InvalidInputError(
+            f"{text[:60]!r} is not an id", hint="an id is 1 to 50 letters, digits, _ . or -"
+        )

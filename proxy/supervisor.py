@@ -39,7 +39,7 @@ STEADY_SECONDS = 60.0
 # Reloads in quick succession leave workers behind that still drain.
 DRAINING_MAX = 64
 # What belongs to the supervisor stays as it was when it was started.
-_FIXED = ("app.host", "app.port", "database.url", "audit.enabled", "audit.directory")
+FIXED = ("app.host", "app.port", "database.url", "audit.enabled", "audit.directory")
 _log = logging.getLogger(__name__)
 
 
@@ -247,7 +247,7 @@ class Supervisor:
             self._recorder.reload(settings)
 
     def _keep_fixed(self, settings: Settings) -> Settings:
-        for name in _FIXED:
+        for name in FIXED:
             section, key = name.split(".")
             old, new = (getattr(getattr(known, section), key) for known in (self._settings, settings))
             if old != new:

@@ -7,6 +7,7 @@ import typer
 from fastgate_cli.columns import Column
 from fastgate_cli.commands.db_backup import back_up_database
 from fastgate_cli.commands.db_check import check_database
+from fastgate_cli.commands.db_compact import compact_database
 from fastgate_cli.commands.db_downgrade import COLUMNS, downgrade_database
 from fastgate_cli.commands.db_import import import_database
 from fastgate_cli.context import invocation_of
@@ -22,6 +23,7 @@ app = typer.Typer(
       fastgate db status
       fastgate db upgrade
       fastgate db check
+      fastgate db compact
       fastgate db backup /var/backups/fastgate.db
       fastgate db import /opt/m-fastgate/fastgate.db --dry-run
       sqlite3 -readonly "$(fastgate db path)"
@@ -93,6 +95,7 @@ def upgrade_database(
 
 app.command("downgrade")(downgrade_database)
 app.command("check")(check_database)
+app.command("compact")(compact_database)
 app.command("backup")(back_up_database)
 app.command("import")(import_database)
 

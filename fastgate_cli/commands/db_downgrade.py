@@ -12,6 +12,7 @@ import typer
 from fastgate_cli.columns import Column, format_minute
 from fastgate_cli.context import invocation_of
 from fastgate_cli.options import (
+    Completions,
     DryRunOption,
     FieldsOption,
     JsonOption,
@@ -19,6 +20,7 @@ from fastgate_cli.options import (
     YesOption,
     confirm_or_exit,
     note_dry_run,
+    pick_completions,
 )
 from fastgate_cli.output import print_note, print_rows
 from proxy.errors import ConflictError
@@ -26,10 +28,26 @@ from proxy.errors import ConflictError
 COLUMNS = (Column("name", "migration"), Column("applied", text=format_minute))
 
 
+def complete_migrations(ctx: typer.Context, incomplete: str) -> Completions:
+    """Return the migrations that were applied and begin as typed, with when that was."""
+    from proxy.store.database import migration_status
+
+    with invocation_of(ctx).glancing() as database:
+        rows = migration_status(database)
+    applied = [(row["name"], f"applied {row['applied']:%Y-%m-%d %H:%M}") for row in rows if row["applied"]]
+    return pick_completions(applied, incomplete)
+
+
 def downgrade_database(
     ctx: typer.Context,
     to: Annotated[
-        str | None, typer.Option("--to", metavar="NAME", help="The migration to go back to, which stays.")
+        str | None,
+        typer.Option(
+            "--to",
+            metavar="NAME",
+            help="The migration to go back to, which stays.",
+            autocompletion=complete_migrations,
+        ),
     ] = None,
     yes: YesOption = False,
     dry_run: DryRunOption = False,

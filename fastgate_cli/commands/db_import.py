@@ -90,7 +90,7 @@ def import_database(
         try:
             findings = _write(invocation, old, plan, wishes, dry_run=dry_run)
         except KeyboardInterrupt:
-            print_note("\ninterrupted: nothing was written")
+            print_note("interrupted: nothing was written")
             raise
     print_report(invocation, plan, findings, options, dry_run=dry_run)
     note_dry_run(dry_run)

@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fastgate_cli.columns import Column, Step
+from fastgate_cli.checks import COLUMNS, print_checks
 from fastgate_cli.context import Invocation, invocation_of
-from fastgate_cli.failures import FAILED
 from fastgate_cli.options import FieldsOption, JsonOption, OutputOption
-from fastgate_cli.output import print_rows, read_output_options
+from fastgate_cli.output import read_output_options
 from proxy.clock import STORAGE_TIMEZONE
 from proxy.errors import FastGateError
 
 if TYPE_CHECKING:
     from proxy.checks.result import Check
-
-COLUMNS = (Column("check"), Column("status"), Column("detail"), Column("fix"))
-_NAME_WIDTH = 13  # of the longest name of a check
 
 
 def doctor(
@@ -53,14 +47,7 @@ def doctor(
     printing = read_output_options(
         output, as_json=as_json, fields=fields, zone=STORAGE_TIMEZONE, columns=COLUMNS
     )
-    counts: Counter[str] = Counter()
-    checks = _count(run_checks(invocation, timeout), counts)
-    if printing.is_drawn and not printing.fields:
-        _draw(checks, counts)
-    else:
-        print_rows(map(asdict, checks), COLUMNS, printing)
-    if counts["failed"]:
-        raise typer.Exit(FAILED)
+    print_checks(run_checks(invocation, timeout), printing)
 
 
 def run_checks(invocation: Invocation, timeout_seconds: float | None) -> Iterator[Check]:
@@ -80,25 +67,3 @@ def run_checks(invocation: Invocation, timeout_seconds: float | None) -> Iterato
         yield from examine_broken(error, invocation.now)
     else:
         yield from examine(subject)
-
-
-def describe_counts(counts: Counter[str]) -> str:
-    """Return the summary: how many of each, what has to be mended first."""
-    parts = [f"{counts['failed']} failed"] if counts["failed"] else []
-    if warnings := counts["warning"]:
-        parts.append(f"{warnings} warning{'s' if warnings > 1 else ''}")
-    return ", ".join([*parts, f"{counts['passed']} passed"])
-
-
-def _count(checks: Iterator[Check], counts: Counter[str]) -> Iterator[Check]:
-    for check in checks:
-        counts[check.status] += 1
-        yield check
-
-
-def _draw(checks: Iterator[Check], counts: Counter[str]) -> None:
-    from fastgate_cli.drawing import draw_step
-
-    for check in checks:
-        draw_step(Step(check.status, check.check, check.detail, check.fix), _NAME_WIDTH)
-    print(f"\n{describe_counts(counts)}", flush=True)  # noqa: T201

@@ -100,7 +100,9 @@ def _add_sample_route(database: Database, sample: Sample, now: datetime) -> str:
     return str(row["route_id"])
 
 
-def write_private(path: Path, text: str, *, replace: bool) -> None:
+def write_private(
+    path: Path, text: str, *, replace: bool, hint: str = "choose another place with -c FILE"
+) -> None:
     """Write a file that only its owner can read; what is there already is kept, or replaced as a whole."""
     place = path.with_name(f".{path.name}.{os.getpid()}") if replace else path
     try:
@@ -111,14 +113,12 @@ def write_private(path: Path, text: str, *, replace: bool) -> None:
                 os.fchmod(descriptor, _FILE_MODE)
                 file.write(text)
             place.replace(path)
-        except OSError:
+        except BaseException:
             place.unlink(missing_ok=True)
             raise
     except OSError as error:
         _check_free(path, force=replace)
-        raise InvalidInputError(
-            f"{path} cannot be written: {error.strerror}", hint="choose another place with -c FILE"
-        ) from None
+        raise InvalidInputError(f"{path} cannot be written: {error.strerror}", hint=hint) from None
 
 
 def _choose_path(invocation: Invocation) -> Path:

@@ -12,7 +12,15 @@ from fastgate_cli.columns import Row
 from fastgate_cli.commands.key_columns import COLUMNS, focus_columns
 from fastgate_cli.commands.key_options import DEFAULT_WORD, read_expiry, read_rate
 from fastgate_cli.context import Invocation, invocation_of
-from fastgate_cli.options import DryRunOption, FieldsOption, JsonOption, KeyIds, OutputOption, note_dry_run
+from fastgate_cli.options import (
+    DryRunOption,
+    FieldsOption,
+    JsonOption,
+    KeyIds,
+    OutputOption,
+    complete_sources,
+    note_dry_run,
+)
 from fastgate_cli.output import print_note, print_written
 from proxy.errors import InvalidInputError
 
@@ -53,7 +61,10 @@ def update_keys(
     ctx: typer.Context,
     key_ids: KeyIds,
     source: Annotated[
-        str | None, typer.Option("--source", metavar="NAME", help="Who or what uses the key.")
+        str | None,
+        typer.Option(
+            "--source", metavar="NAME", help="Who or what uses the key.", autocompletion=complete_sources
+        ),
     ] = None,
     permission: Annotated[
         Texts, typer.Option("--permission", metavar="P", help="Only this, in place of all. Repeatable.")
@@ -90,8 +101,8 @@ def update_keys(
 
     Examples:
       fastgate keys update key_01jd2m5n8r9xq4t7w0z3v6b1ca --expires 90d
-      fastgate keys update key_01jd2m5n8r9xq4t7w0z3v6b1ca --rate-limit default --burst default
-      fastgate keys update key_01jd2m5n8r9xq4t7w0z3v6b1ca --add-permission 'POST /v1/embeddings'
+      fastgate keys update key_01jd2m5n8r9xq4t7w0z3v6b1ca --rate-limit default
+      fastgate keys update key_01jd2m5n8r9xq4t7w0z3v6b1ca --add-permission '/v2/*'
     """
     from proxy.store.key_changes import update_keys
 

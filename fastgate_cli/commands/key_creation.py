@@ -12,7 +12,7 @@ from fastgate_cli.commands.key_columns import SECRET_COLUMNS
 from fastgate_cli.commands.key_options import RATE_LIMIT_MAX, ValueOption, read_expiry, read_secret
 from fastgate_cli.commands.key_secrets import print_secret, print_unwritten
 from fastgate_cli.context import Invocation, invocation_of
-from fastgate_cli.options import DryRunOption, FieldsOption, JsonOption, OutputOption
+from fastgate_cli.options import DryRunOption, FieldsOption, JsonOption, OutputOption, complete_sources
 
 
 def create_key(
@@ -24,6 +24,7 @@ def create_key(
             metavar="NAME",
             show_default=False,
             help="Who or what uses the key; 'default' if not given.",
+            autocompletion=complete_sources,
         ),
     ] = "default",
     permission: Annotated[

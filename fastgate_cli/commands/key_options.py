@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from fastgate_cli.context import Invocation
+from fastgate_cli.options import complete_sources
 from proxy.clock import parse_moment
 from proxy.errors import InvalidInputError
 
@@ -16,7 +17,10 @@ DEFAULT_WORD = "default"
 RATE_LIMIT_MAX = 1_000_000
 _SECRET_LENGTH_MAX = 512
 
-SourceOption = Annotated[str | None, typer.Option("--source", metavar="NAME", help="Keys of this source.")]
+SourceOption = Annotated[
+    str | None,
+    typer.Option("--source", metavar="NAME", help="Keys of this source.", autocompletion=complete_sources),
+]
 EveryOption = Annotated[bool, typer.Option("--all", help="Every key there is.")]
 ValueOption = Annotated[
     bool, typer.Option("--value-stdin", help="Read the key from stdin instead of making one up.")

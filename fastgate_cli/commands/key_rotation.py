@@ -25,7 +25,9 @@ from proxy.clock import parse_duration
 
 def rotate_key(
     ctx: typer.Context,
-    key_id: Annotated[str, typer.Argument(metavar="ID", autocompletion=complete_key_ids)],
+    key_id: Annotated[
+        str, typer.Argument(metavar="ID", help="The id of the key.", autocompletion=complete_key_ids)
+    ],
     grace: Annotated[
         str,
         typer.Option("--grace", metavar="24h", help="How long the old secret works on; 0 ends it at once."),
@@ -44,7 +46,7 @@ def rotate_key(
     Examples:
       fastgate keys rotate key_01jd2m5n8r9xq4t7w0z3v6b1ca
       fastgate keys rotate key_01jd2m5n8r9xq4t7w0z3v6b1ca --grace 7d
-      fastgate keys rotate key_01jd2m5n8r9xq4t7w0z3v6b1ca --grace 0      # it has leaked
+      fastgate keys rotate key_01jd2m5n8r9xq4t7w0z3v6b1ca --grace 0    # it leaked
     """
     from proxy.store.key_changes import rotate_key
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated
+from inspect import Parameter, Signature, signature
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
-from fastgate_cli.context import Invocation
-from fastgate_cli.options import complete_key_ids, complete_route_ids
+from fastgate_cli.context import Invocation, invocation_of
+from fastgate_cli.options import complete_key_ids, complete_route_ids, complete_sources
 from proxy.clock import parse_moment
 from proxy.errors import InvalidInputError
 
@@ -24,7 +26,10 @@ KeyOption = Annotated[
     typer.Option("--key", metavar="ID", help="With this key. Repeatable.", autocompletion=complete_key_ids),
 ]
 SourceOption = Annotated[
-    list[str] | None, typer.Option("--source", metavar="S", help="From this source. Repeatable.")
+    list[str] | None,
+    typer.Option(
+        "--source", metavar="NAME", help="From this source. Repeatable.", autocompletion=complete_sources
+    ),
 ]
 RouteOption = Annotated[
     list[str] | None,
@@ -32,10 +37,13 @@ RouteOption = Annotated[
         "--route", metavar="ID", help="On this route. Repeatable.", autocompletion=complete_route_ids
     ),
 ]
-MethodOption = Annotated[list[str] | None, typer.Option("--method", metavar="M", help="Repeatable.")]
-PathOption = Annotated[str | None, typer.Option("--path", metavar="GLOB", help="Path, as in '/v1/*'.")]
+MethodOption = Annotated[
+    list[str] | None, typer.Option("--method", metavar="M", help="With this method. Repeatable.")
+]
+PathOption = Annotated[str | None, typer.Option("--path", metavar="GLOB", help="With such a path: '/v1/*'.")]
 StatusOption = Annotated[
-    list[str] | None, typer.Option("--status", metavar="S", help="404, 4xx or 500-599. Repeatable.")
+    list[str] | None,
+    typer.Option("--status", metavar="S", help="With this status: 404, 4xx or 500-599. Repeatable."),
 ]
 StreamOption = Annotated[
     bool | None, typer.Option("--stream/--no-stream", help="Streams only, or all but streams.")
@@ -51,24 +59,66 @@ GrepOption = Annotated[
     str | None,
     typer.Option("--grep", metavar="TEXT", help="With TEXT in path, target, reason or user agent."),
 ]
+CountOption = Annotated[
+    int, typer.Option("-n", "--limit", min=0, metavar="N", help="The newest N; 0 is all.")
+]
+_OPTIONS: dict[str, tuple[Any, Any]] = {
+    "since": (SinceOption, None),
+    "until": (UntilOption, None),
+    "key": (KeyOption, None),
+    "source": (SourceOption, None),
+    "route": (RouteOption, None),
+    "method": (MethodOption, None),
+    "path": (PathOption, None),
+    "status": (StatusOption, None),
+    "stream": (StreamOption, None),
+    "min_ms": (MinOption, None),
+    "errors": (ErrorsOption, False),
+    "ip": (IpOption, None),
+    "grep": (GrepOption, None),
+}
+
+
+def takes_filters(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of the filters, after its context; it gets what they mean as `wanted`."""
+
+    def run(**given: Any) -> None:
+        options = {name: given.pop(name) for name in _OPTIONS}
+        command(**given, wanted=build_filter(invocation_of(given["ctx"]), **options))
+
+    hints = get_type_hints(command, localns={"LogFilter": object}, include_extras=True)
+    keyword = Parameter.KEYWORD_ONLY
+    ctx, *own = [
+        Parameter(name, keyword, default=one.default, annotation=hints[name])
+        for name, one in signature(command).parameters.items()
+        if name != "wanted"
+    ]
+    filters = [
+        Parameter(name, keyword, default=default, annotation=option)
+        for name, (option, default) in _OPTIONS.items()
+    ]
+    run.__signature__ = Signature([ctx, *filters, *own])  # type: ignore[attr-defined]
+    run.__annotations__ = {}
+    run.__doc__, run.__name__ = command.__doc__, command.__name__
+    return run
 
 
 def build_filter(
     invocation: Invocation,
     *,
-    since: str | None,
-    until: str | None,
-    key: list[str] | None,
-    source: list[str] | None,
-    route: list[str] | None,
-    method: list[str] | None,
-    path: str | None,
-    status: list[str] | None,
-    stream: bool | None,
-    min_ms: int | None,
-    errors: bool,
-    ip: str | None,
-    grep: str | None,
+    since: str | None = None,
+    until: str | None = None,
+    key: list[str] | None = None,
+    source: list[str] | None = None,
+    route: list[str] | None = None,
+    method: list[str] | None = None,
+    path: str | None = None,
+    status: list[str] | None = None,
+    stream: bool | None = None,
+    min_ms: int | None = None,
+    errors: bool = False,
+    ip: str | None = None,
+    grep: str | None = None,
 ) -> LogFilter:
     """Return the filter that the options mean. Raises `InvalidInputError` for times that are none."""
     from proxy.store.log_filter import LogFilter

@@ -152,7 +152,7 @@ def list_top(
     as_json: JsonOption = False,
     fields: FieldsOption = None,
 ) -> None:
-    """List what there was most of: paths, sources, keys, ...
+    """List what there was most of: paths, sources, keys, routes, errors and more.
 
     A share is in percent of all requests, or of all errors. A request that has no such thing, as a refused
     one has no key, is not listed.

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from fastgate_cli.columns import Row
-from fastgate_cli.commands.route_columns import check_columns, read_columns, read_unset
+from fastgate_cli.commands.route_columns import check_columns, complete_unset, read_columns, read_unset
 from fastgate_cli.commands.route_creation import COLUMNS, mask_route, note_literals
 from fastgate_cli.commands.route_options import RouteOptions, with_route_options
 from fastgate_cli.context import Invocation, invocation_of
@@ -31,7 +31,12 @@ def update_routes(
     options: RouteOptions,
     unset: Annotated[
         list[str] | None,
-        typer.Option("--unset", metavar="OPTION", help="Take back what this option has set. Repeatable."),
+        typer.Option(
+            "--unset",
+            metavar="OPTION",
+            help="Take back what this option has set. Repeatable.",
+            autocompletion=complete_unset,
+        ),
     ] = None,
     dry_run: DryRunOption = False,
     output: OutputOption = None,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from fastgate_cli.arguments import read_field, read_json
 from fastgate_cli.commands.route_options import RouteOptions
 from fastgate_cli.headers import check_name, parse_header_match, parse_set_headers
+from fastgate_cli.options import Completions, pick_completions
 from proxy.errors import InvalidInputError
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
@@ -112,7 +113,8 @@ def _read_body_fields(texts: Iterable[str]) -> dict[str, Any]:
     return dict(pairs)
 
 
-def _read_authorities(path: Path) -> str:
+def read_authorities(path: Path) -> str:
+    """Return the whole path of a PEM file, once it has been seen that there are certificates in it."""
     import ssl
 
     try:
@@ -139,7 +141,7 @@ _COLUMNS: tuple[tuple[str, str, Callable[[Any], Any]], ...] = (
     ("retries", "retry_count", int),
     ("retry_on", "retry_statuses", read_statuses),
     ("http2", "http_version", lambda wanted: "2" if wanted else "1.1"),
-    ("tls_ca", "tls_ca", _read_authorities),
+    ("tls_ca", "tls_ca", read_authorities),
     ("tls_insecure", "tls_verify", lambda insecure: not insecure),
     ("on_client_abort", "on_client_abort", str),
     ("priority", "priority", int),
@@ -163,6 +165,11 @@ _DEFAULTS: Mapping[str, Mapping[str, Any]] = {
 }
 
 
+def complete_unset(incomplete: str) -> Completions:
+    """Return the names for `--unset` that begin as typed."""
+    return pick_completions(((name, f"as if --{name} were not given") for name in _DEFAULTS), incomplete)
+
+
 def read_unset(names: Iterable[str]) -> dict[str, Any]:
     """Return the columns that go back to what they are in a plain route, from the names of their options."""
     columns: dict[str, Any] = {}
@@ -176,20 +183,38 @@ def read_unset(names: Iterable[str]) -> dict[str, Any]:
 
 def check_columns(columns: Mapping[str, Any], *, retries_max: int) -> None:
     """Refuse columns of one route that contradict each other or the configuration."""
+    for _, error in find_contradictions(columns, retries_max=retries_max):
+        raise error
+
+
+def find_contradictions(
+    columns: Mapping[str, Any], *, retries_max: int
+) -> Iterator[tuple[str, InvalidInputError]]:
+    """Yield what in the columns of one route cannot be, and the column that is to blame for it."""
     from proxy.policy.routing import compile_route
     from proxy.store.routes import build_route, find_problem
 
     if problem := find_problem(columns):
-        raise InvalidInputError(f"this route cannot be used: {problem}")
+        yield "match_path", InvalidInputError(f"this route cannot be used: {problem}")
+        return
     if columns["retry_count"] > retries_max:
-        raise InvalidInputError(
-            f"{columns['retry_count']} retries are more than proxy.max_retries allows",
-            hint=f"at most {retries_max}",
+        yield (
+            "retry_count",
+            InvalidInputError(
+                f"{columns['retry_count']} retries are more than proxy.max_retries allows",
+                hint=f"at most {retries_max}",
+            ),
         )
     origins = (f"{columns['target_protocol']}://", *(columns["targets"] or ()))
     has_tls_rules = columns["tls_ca"] or columns["tls_verify"] is False
     if has_tls_rules and not any(origin.startswith("https://") for origin in origins):
-        raise InvalidInputError(
-            "the target has no TLS to check", hint="--tls-ca and --tls-insecure need https"
+        yield (
+            "tls_ca" if columns["tls_ca"] else "tls_verify",
+            InvalidInputError(
+                "the target has no TLS to check", hint="--tls-ca and --tls-insecure need https"
+            ),
         )
-    compile_route(build_route(columns))
+    try:
+        compile_route(build_route(columns))
+    except InvalidInputError as error:
+        yield "match_path", error

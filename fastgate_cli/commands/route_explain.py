@@ -24,7 +24,7 @@ from fastgate_cli.commands.route_request import (
 from fastgate_cli.commands.route_table import read_table
 from fastgate_cli.context import Invocation, invocation_of
 from fastgate_cli.headers import mask_value
-from fastgate_cli.options import FieldsOption, JsonOption, OutputOption
+from fastgate_cli.options import FieldsOption, JsonOption, OutputOption, complete_key_ids
 from fastgate_cli.output import OutputOptions, print_object, print_rows
 from proxy.clock import to_us
 from proxy.errors import InvalidInputError, NotFoundError
@@ -60,7 +60,10 @@ def explain_request(
     key: Annotated[
         str | None,
         typer.Option(
-            "--key", metavar="KEY_OR_ID", help="With this key; without it, one that may do everything."
+            "--key",
+            metavar="KEY_OR_ID",
+            help="With this key; without it, one that may do everything.",
+            autocompletion=complete_key_ids,
         ),
     ] = None,
     output: OutputOption = None,
@@ -73,7 +76,7 @@ def explain_request(
 
     Examples:
       fastgate routes explain POST /v1/chat/completions --data '{"model": "qwen3"}'
-      fastgate routes explain GET /v1/models --key key_01jd2m5n8r9xq4t7w0z3v6b1ca --json
+      fastgate routes explain GET /v1/models --key key_01jd2m5n8r9xq4t7w0z3v6b1ca
     """
     from proxy.policy.decide import Snapshot
     from proxy.policy.explanation import explain

@@ -10,7 +10,7 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_type_hints
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import typer
 
@@ -100,6 +100,18 @@ class RouteOptions:
         int | None, _option("--priority", "N", "Smaller is tried first.", min=0, max=_PRIORITY_MAX)
     ] = None
     disabled: Annotated[bool | None, _option("--disabled/--enabled", None, "Switched off, or on.")] = None
+
+
+def bounds_of(name: str) -> tuple[int, int]:
+    """Return the smallest and the largest number that an option takes."""
+    info = get_type_hints(RouteOptions, include_extras=True)[name].__metadata__[0]
+    return info.min, info.max
+
+
+def choices_of(name: str) -> tuple[str, ...]:
+    """Return the words of which an option takes one."""
+    kinds = get_args(get_type_hints(RouteOptions)[name])
+    return tuple(choice for kind in kinds if get_origin(kind) is Literal for choice in get_args(kind))
 
 
 def with_route_options(*required: str) -> Callable[[Callable[..., None]], Callable[..., None]]:

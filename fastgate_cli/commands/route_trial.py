@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -67,8 +66,10 @@ def try_route(
     Examples:
       fastgate routes test ollama
       fastgate routes test openai --path /v1/models --timeout 10
-      fastgate routes test chat --path /v1/chat/completions --data '{"model": "qwen3", "messages": []}'
+      fastgate routes test chat --path /v1/chat/completions --data @body.json
     """
+    import asyncio
+
     from proxy.relay.trial import run_trial
 
     invocation = invocation_of(ctx)

@@ -21,7 +21,7 @@ from fastgate_cli.context import Invocation, invocation_of
 from fastgate_cli.options import FieldsOption, JsonOption, OutputOption
 from fastgate_cli.output import print_note, print_object
 from proxy.clock import from_us
-from proxy.errors import FastGateError, InvalidInputError, NotRunningError
+from proxy.errors import FastGateError, InvalidInputError, JournalError, NotRunningError
 
 if TYPE_CHECKING:
     from proxy.running import Note
@@ -135,6 +135,14 @@ def await_that(is_done: Callable[[], bool], seconds_max: float, what: str) -> bo
     finally:
         if shown:
             _show("\r\x1b[K")
+
+
+def find_note(invocation: Invocation) -> Note | None:
+    """Return what the gateway of this configuration says of itself; None if none is seen to run."""
+    try:
+        return _read_note(invocation)
+    except (NotRunningError, JournalError):
+        return None
 
 
 def _read_note(invocation: Invocation) -> Note:

@@ -71,10 +71,13 @@ class JournalWriter:
         try:
             if self._size >= self._segment_bytes_max or self._file < 0:
                 self._rotate(self._total_bytes_max + (0 if within_bound else _RESERVE_BYTES))
-            self._write(record)
+            if os.write(self._file, record) != len(record):
+                raise OSError(errno.ENOSPC, "the disk took a part of a record only")
+            self._size += len(record)
             if self._syncs_always:
                 os.fdatasync(self._file)
         except OSError as error:
+            self._cut_off()
             raise translate_error(error) from error
 
     def close(self) -> None:
@@ -85,17 +88,10 @@ class JournalWriter:
         if self._syncer is not None:
             self._syncer.close()
 
-    def _write(self, record: bytes) -> None:
-        try:
-            written = os.write(self._file, record)
-            if written != len(record):
-                raise OSError(errno.ENOSPC, "the disk took a part of a record only")
-        except OSError:
-            self._cut_off()
-            raise
-        self._size += written
-
     def _cut_off(self) -> None:
+        """Take back what was written of half a record; of whole ones nothing."""
+        if self._file < 0:
+            return
         try:
             os.ftruncate(self._file, self._size)
         except OSError:

@@ -20,10 +20,10 @@ from proxy.audit.claim import mark_recorded
 from proxy.audit.masks import MaskSource
 from proxy.audit.retention import Retention
 from proxy.audit.rows import add_events
-from proxy.audit.segments import Segment, list_segments
+from proxy.audit.segments import DAMAGED_SUFFIX, Segment, list_segments
 from proxy.clock import now_us
 from proxy.errors import DatabaseError
-from proxy.store.database import Database
+from proxy.store.database import Database, identify_file
 from proxy.store.facts import WordBook
 from proxy.store.recording import Batch, finish_writer, forget_segments, read_offsets, write_batch
 
@@ -118,14 +118,14 @@ class Recorder:
     def _connect(self) -> Database:
         if self._database is None:
             self._database = self._open_database()
-            self._file_id = _identify(self._database.path)
+            self._file_id = identify_file(self._database.path)
             self._offsets = read_offsets(self._database)
         self._check_file(self._database)
         return self._database
 
     def _check_file(self, database: Database) -> None:
         """Raise `DatabaseError` if the file has been deleted or replaced: what is written goes nowhere."""
-        if _identify(database.path) != self._file_id:
+        if identify_file(database.path) != self._file_id:
             raise DatabaseError(
                 f"{database.path} is not the file that was opened", hint="it will be opened again"
             )
@@ -182,7 +182,7 @@ class Recorder:
 
 def _keep_aside(segment: Segment, start: int, size: int) -> None:
     """Tell of records that cannot be read, and keep their segment under another name: it may be wanted."""
-    kept = segment.path.with_suffix(".damaged")
+    kept = segment.path.with_suffix(DAMAGED_SUFFIX)
     with suppress(FileExistsError):
         kept.hardlink_to(segment.path)
     _log.error(
@@ -191,13 +191,3 @@ def _keep_aside(segment: Segment, start: int, size: int) -> None:
         start,
         kept,
     )
-
-
-def _identify(path: Path) -> tuple[int, int]:
-    try:
-        status = path.stat()
-    except OSError as error:
-        raise DatabaseError(
-            f"{path} cannot be opened: {error.strerror}", hint="run 'fastgate init'"
-        ) from error
-    return status.st_dev, status.st_ino

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from proxy.audit.bodies import BodyWriter
 from proxy.audit.events import LOG_PREFIX, REQUEST_PREFIX, AuditEvent, Begin, End, FirstByte
 from proxy.clock import format_us
-from proxy.store.facts import Texts, place_of
+from proxy.store.facts import Fact, Texts, place_of
 from proxy.store.recording import NO_END, Batch
 from proxy.store.statements import Columns
 
@@ -27,24 +27,23 @@ def add_events(
     first_bytes: dict[str, FirstByte] = {}
     count = last = 0
     for event in events:
-        if isinstance(event, Begin):
-            begun[event.ulid] = event
-            count += 1
-            last = max(last, event.sequence)
-            if event.route_id is not None and event.key_id is not None:
-                batch.count_usage(event.key_id, event.began_us)
-            if event.is_previous and event.key_id is not None:
-                batch.note_previous_use(event.key_id, event.began_us, event.ip_address)
-        elif isinstance(event, FirstByte):
-            first_bytes[event.ulid] = event
-        else:
+        if isinstance(event, End):
             if first_bytes:
                 first_bytes.pop(event.ulid, None)
             begin = begun.pop(event.ulid, None)
-            if begin is not None:
-                _add_whole(batch, begin, event, writer_id, created_at, bodies)
-            else:
+            if begin is None:
                 _add_end(batch, event, bodies)
+            else:
+                columns = _begin_columns(begin, writer_id, created_at)
+                batch.inserts.append(columns + _end_columns(event, bodies))
+                batch.facts.append(_build_fact(begin, event))
+        elif isinstance(event, Begin):
+            begun[event.ulid] = event
+            count += 1
+            last = max(last, event.sequence)
+            _count_use(batch, event)
+        else:
+            first_bytes[event.ulid] = event
     for begin in begun.values():
         _add_begun(batch, begin, writer_id, created_at)
     for first in first_bytes.values():
@@ -53,17 +52,12 @@ def add_events(
         batch.count_requests(writer_id, count, last)
 
 
-def _add_whole(
-    batch: Batch, begin: Begin, end: End, writer_id: str, created_at: str, bodies: BodyWriter
-) -> None:
-    batch.inserts.append(_begin_columns(begin, writer_id, created_at) + _end_columns(end, bodies))
-    batch.facts.append(
-        (
-            place_of(begin.began_us, begin.sequence),
-            _texts(begin, end.error),
-            (*_figures(end), LOG_PREFIX + begin.ulid),
-        )
-    )
+def _count_use(batch: Batch, begin: Begin) -> None:
+    if begin.key_id is not None:
+        if begin.route_id is not None:
+            batch.count_usage(begin.key_id, begin.began_us)
+        if begin.is_previous:
+            batch.note_previous_use(begin.key_id, begin.began_us, begin.ip_address)
 
 
 def _add_begun(batch: Batch, begin: Begin, writer_id: str, created_at: str) -> None:
@@ -142,6 +136,11 @@ def _response_text(event: End, bodies: BodyWriter) -> str:
         content_type = event.response_type or ""
         return bodies.write_stream(body, size, content_type, is_cut=is_cut, is_broken=is_broken)
     return bodies.write(body, size, is_cut=is_cut, is_broken=is_broken)
+
+
+def _build_fact(begin: Begin, end: End) -> Fact:
+    figures = (*_figures(end), LOG_PREFIX + begin.ulid)
+    return place_of(begin.began_us, begin.sequence), _texts(begin, end.error), figures
 
 
 def _texts(begin: Begin, error: str | None) -> Texts:

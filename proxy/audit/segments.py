@@ -26,6 +26,7 @@ import msgspec
 from proxy.audit.events import AuditEvent
 
 SUFFIX = ".log"
+DAMAGED_SUFFIX = ".damaged"  # of a copy of a segment in which something could not be read
 RECORD_BYTES_MAX = 64 * 1024 * 1024
 _ONE = msgspec.msgpack.Decoder(list[AuditEvent])
 _MANY = msgspec.msgpack.Decoder(list[list[AuditEvent]])
@@ -79,13 +80,7 @@ class Segment:
                 missing = _HEADER.unpack_from(data)[0] + _HEADER.size - len(data)
                 if missing > 0:
                     data += file.read(min(missing, RECORD_BYTES_MAX) + bytes_max)
-        payloads: list[bytes] = []
-        consumed = good = 0
-        for payload, end in _split_records(data):
-            if payload is not None:
-                payloads.append(payload)
-                consumed = end
-                good += _HEADER.size + len(payload)
+        payloads, consumed, good = _split_records(data)
         events, undecoded = _decode_records(payloads)
         return Reading(events, offset + consumed, consumed - good + undecoded)
 
@@ -115,18 +110,23 @@ def make_journal_directory(directory: Path) -> None:
         folder.mkdir(exist_ok=True, mode=_FOLDER_MODE)
 
 
-def _split_records(data: bytes) -> Iterator[tuple[bytes | None, int]]:
-    """Yield the payload of each record that is all there, None if it is damaged, and the place after it."""
-    start, size = 0, len(data)
-    unpack, crc32 = _HEADER.unpack_from, zlib.crc32
+def _split_records(data: bytes) -> tuple[list[bytes], int, int]:
+    """Return the payloads of good records, the place after the last, and how many bytes are theirs."""
+    payloads: list[bytes] = []
+    take, unpack, crc32 = payloads.append, _HEADER.unpack_from, zlib.crc32
+    start, size, consumed, good = 0, len(data), 0, 0
     while start + 8 <= size:
         length, checksum = unpack(data, start)
         end = start + 8 + length
         if end > size or not length:  # a disk that has lost its power leaves zeros
-            return
+            break
         payload = data[start + 8 : end]
-        yield (payload if crc32(payload) == checksum else None), end
+        if crc32(payload) == checksum:
+            take(payload)
+            consumed = end
+            good += end - start
         start = end
+    return payloads, consumed, good
 
 
 def _decode_records(payloads: Sequence[bytes]) -> tuple[list[AuditEvent], int]:

@@ -30,6 +30,7 @@ BODY_BYTES_MAX = 16 * 1024 * 1024  # of each body, whatever the configuration sa
 STREAM_FACTOR = 32
 STREAM_BYTES_MAX = 1024 * 1024
 WAITING_EVENTS_MAX = 5_000
+PENDING_EVENTS_MAX = 64  # that are written together
 # Masked whatever the configuration says; `audit.redact_headers` adds to them.
 _SECRET_HEADERS = ("authorization", "proxy-authorization", "x-api-key", "api-key", "cookie", "set-cookie")
 _NO_MASK = SecretMask()
@@ -63,6 +64,7 @@ class AuditTrail:
     """One worker's way into the journal. `events_lost` counts events that the journal never took.
 
     `is_failing` tells whether it refused the last one; `tapped_bytes` is how much of bodies is in memory.
+    `defer` calls a function before the event loop goes on, as its `call_soon` does; without it nothing waits.
     """
 
     def __init__(
@@ -72,6 +74,7 @@ class AuditTrail:
         *,
         find_mask: Callable[[], SecretMask] = lambda: _NO_MASK,
         monotonic_ns: Callable[[], int] = time.perf_counter_ns,
+        defer: Callable[[Callable[[], None]], object] | None = None,
     ) -> None:
         self.policy = policy
         self.monotonic_ns = monotonic_ns
@@ -82,6 +85,8 @@ class AuditTrail:
         self._journal = journal
         self._sequence = 0
         self._ulids = UlidSource()
+        self._defer = defer
+        self._pending: list[AuditEvent] = []
         self._waiting: deque[tuple[AuditEvent, ...]] = deque()
 
     def open(self, head: RequestHead, time_us: int) -> Exchange:
@@ -101,23 +106,46 @@ class AuditTrail:
     def write(self, *events: AuditEvent, required: bool = False) -> None:
         """Append events; those that cannot be written are kept for later.
 
-        Of a request that can still be refused they are `required`: then `JournalError` is raised.
+        Of a request that can still be refused they are `required`: they are written at once, or else
+        `JournalError` is raised. Others are written together with what comes before the event loop goes on.
         """
         if self._journal is None:
             return
+        if required or self._defer is None:
+            self._append(self._journal, events, required=required)
+            return
+        if not self._pending:
+            self._defer(self.flush)
+        self._pending += events
+        if len(self._pending) > PENDING_EVENTS_MAX or _has_bodies(events[-1]):
+            self.flush()
+
+    def flush(self) -> None:
+        """Append what is to be written together."""
+        if self._pending and self._journal is not None:
+            self._append(self._journal, ())
+
+    def _append(
+        self, journal: JournalWriter, events: tuple[AuditEvent, ...], *, required: bool = False
+    ) -> None:
+        pending, self._pending = tuple(self._pending), []
         try:
             if self._waiting:
-                self._write_waiting(self._journal)
-            self._journal.append(*events, within_bound=required)
+                self._write_waiting(journal)
+            journal.append(*pending, *events, within_bound=required)
             self.is_failing = False
         except JournalError:
             self.is_failing = True
+            if pending:
+                self._keep(pending)
             if required and not self.policy.forward_on_failure:
                 raise
-            self._keep(events)
+            if events:
+                self._keep(events)
 
     def retry(self) -> None:
         """If the journal has refused an event, see whether it takes them now, those that wait first."""
+        self.flush()
         if self._journal is not None and self.is_failing:
             with suppress(JournalError):
                 self._write_waiting(self._journal)
@@ -134,6 +162,11 @@ class AuditTrail:
             self.events_lost += len(events)
         else:
             self._waiting.append(tuple(_drop_bodies(event) for event in events))
+
+
+def _has_bodies(event: AuditEvent) -> bool:
+    # A record has a bound, and bodies are long.
+    return isinstance(event, End) and (event.request_body is not None or event.response_body is not None)
 
 
 def _drop_bodies(event: AuditEvent) -> AuditEvent:

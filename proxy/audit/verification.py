@@ -39,13 +39,21 @@ class Verdict:
 def verify_trail(database: Database, directory: Path) -> Verdict:
     """Return how many requests there should be and are. Raises `DatabaseError`, and `JournalError`."""
     for _ in range(_TRIES_MAX):
+        # Before the database is looked at: what these do not hold is a row then, or came later. A newer one
+        # may follow one whose end is neither among the rows that were counted nor there any more.
+        segments = list_segments(directory)
         with database.snapshot():
             accounts, offsets = read_accounts(database), read_offsets(database)
             interrupted = count_interrupted(database)
         try:
-            spooled = _count_spooled(directory, offsets)
+            spooled = _count_spooled(segments, offsets)
         except FileNotFoundError:  # recorded, and deleted, since the database was looked at
             continue
+        except OSError as error:
+            raise JournalError(
+                f"the journal cannot be read: {error.strerror}",
+                hint=f"run this as the user whose gateway writes to {directory}",
+            ) from error
         return _judge(accounts, spooled, interrupted)
     raise JournalError("the journal changes too fast to be counted", hint="try again when there is less load")
 
@@ -71,10 +79,10 @@ def _judge(
     )
 
 
-def _count_spooled(directory: Path, offsets: Mapping[str, int]) -> dict[str, tuple[int, int]]:
+def _count_spooled(segments: list[Segment], offsets: Mapping[str, int]) -> dict[str, tuple[int, int]]:
     """Return of each writer how many requests wait in the journal, and the number of the last."""
     found: dict[str, tuple[int, int]] = {}
-    for segment in list_segments(directory):
+    for segment in segments:
         for event in _read_events(segment, offsets.get(segment.name, 0)):
             if isinstance(event, Begin):
                 count, last = found.get(segment.writer_id, (0, 0))

@@ -15,6 +15,7 @@ from proxy.checks.gateway import Gateway, check_gateway, check_port, check_serve
 from proxy.checks.journal import check_journal
 from proxy.checks.keys import check_keys
 from proxy.checks.machine import check_clock, check_open_files
+from proxy.checks.places import check_places
 from proxy.checks.result import Check, describe_break, failed, guard, passed
 from proxy.checks.routes import check_routes, find_active_routes
 from proxy.errors import ConfigurationError, FastGateError
@@ -67,9 +68,10 @@ def _examine_with(subject: Subject, database: Database | None) -> Iterator[Check
         opened = database
         yield from guard("integrity", lambda: check_integrity(opened))
     yield from guard("disk", lambda: check_room(settings))
-    gateway, faults = _find_gateway(subject)
+    gateway, faults = look_for_gateway(subject)
     is_running = gateway.note is not None
     yield from guard("journal", lambda: check_journal(settings, database, is_running=is_running))
+    yield from guard("places", lambda: check_places(settings))
     yield from guard("port", lambda: check_port(settings, gateway))
     yield from faults or guard("gateway", lambda: check_gateway(gateway))
     if database is not None:
@@ -108,7 +110,7 @@ def _check_clock(subject: Subject, database: Database | None) -> Iterator[Check]
     return check_clock(subject.now.astimezone(subject.settings.app.timezone), newest)
 
 
-def _find_gateway(subject: Subject) -> tuple[Gateway, list[Check]]:
+def look_for_gateway(subject: Subject) -> tuple[Gateway, list[Check]]:
     """Return the running gateway; one that cannot be looked for is none, and that is told."""
     try:
         return find_gateway(subject.settings, subject.timeout_seconds), []

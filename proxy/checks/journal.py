@@ -8,7 +8,6 @@ from contextlib import suppress
 from pathlib import Path
 
 from proxy.audit.claim import journal_lag_ms
-from proxy.audit.journal import TOTAL_BYTES_MAX
 from proxy.audit.segments import list_segments
 from proxy.checks.files import find_write_fault
 from proxy.checks.result import Check, failed, format_size, passed, warning
@@ -34,7 +33,11 @@ def check_journal(settings: Settings, database: Database | None, *, is_running: 
         yield passed(_NAME, f"{folder} is made when the gateway starts")
         return
     yield judge_backlog(
-        folder, count_waiting(folder, database), journal_lag_ms(folder) / 1000, is_running=is_running
+        folder,
+        count_waiting(folder, database),
+        journal_lag_ms(folder) / 1000,
+        settings.audit.journal_max_size,
+        is_running=is_running,
     )
     if damaged := sorted(folder.glob("*.damaged")):
         names = " ".join(shlex.quote(str(file)) for file in damaged[:3])
@@ -53,12 +56,14 @@ def count_waiting(folder: Path, database: Database | None) -> int:
     return waiting
 
 
-def judge_backlog(folder: Path, waiting_bytes: int, lag_seconds: float, *, is_running: bool) -> Check:
+def judge_backlog(
+    folder: Path, waiting_bytes: int, lag_seconds: float, bytes_max: int, *, is_running: bool
+) -> Check:
     """Return what it means that so much waits, and since when."""
     detail = f"{folder}, {format_size(waiting_bytes)} wait to be recorded"
     if waiting_bytes and not is_running:
         return warning(_NAME, detail, "'fastgate serve' records them")
-    if waiting_bytes > TOTAL_BYTES_MAX * FILL_MAX:
+    if waiting_bytes > bytes_max * FILL_MAX:
         return failed(_NAME, f"{detail}: it is filling up", "the gateway's log says why nothing is recorded")
     if waiting_bytes and lag_seconds > LAG_SECONDS_MAX:
         late = f"{detail}, the oldest for {lag_seconds:.0f} s"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from proxy.checks.result import Check, failed, passed, warning
@@ -39,32 +39,41 @@ def find_active_routes(rows: Sequence[Row]) -> tuple[list[Route], list[Check]]:
 
 
 def check_routes(
-    routes: Sequence[Route], environ: Mapping[str, str], folder: Path, *, are_all_served: bool
+    routes: Sequence[Route],
+    environ: Mapping[str, str],
+    folder: Path,
+    *,
+    are_all_served: bool,
+    is_started_here: bool = False,
 ) -> Iterator[Check]:
     """Yield what usable routes refer to and is not there.
 
     Variables are looked for in `environ`, that of this process. That a gateway serves all active routes says
-    that it has them.
+    that it has them; that it is to be started here says that it will not.
     """
     if not routes:
         yield warning(_NAME, "there is no active route", "fastgate routes add --match '/v1/*' --to URL")
         return
-    faults = list(_find_faults(routes, environ, folder, are_all_served=are_all_served))
+    miss = failed if is_started_here else warning
+    faults = list(_find_faults(routes, environ, folder, None if are_all_served else miss))
     yield from faults
     if not faults:
         yield passed(_NAME, f"{len(routes)} active, all that they refer to is there")
 
 
 def _find_faults(
-    routes: Sequence[Route], environ: Mapping[str, str], folder: Path, *, are_all_served: bool
+    routes: Sequence[Route],
+    environ: Mapping[str, str],
+    folder: Path,
+    miss: Callable[[str, str, str], Check] | None,
 ) -> Iterator[Check]:
     for route in routes:
         for problem in find_dangling(route, environ, folder):
             detail = f"{route.route_name}: {problem}"
             if not problem.startswith("${env:"):
                 yield failed(_NAME, detail, "make that file, readable by the gateway's user")
-            elif not are_all_served:
-                yield warning(_NAME, f"{detail} in this shell", "set it where the gateway is started")
+            elif miss is not None:
+                yield miss(_NAME, f"{detail} in this shell", "set it where the gateway is started")
         if problem := find_authority_fault(route):
             fix = f"fastgate routes update {shlex.quote(route.route_name)} --tls-ca FILE"
             yield failed(_NAME, f"{route.route_name}: {problem}", fix)

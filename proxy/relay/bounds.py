@@ -13,6 +13,7 @@ class RelayBounds:
 
     `timeout_seconds` is for each wait for a backend, `total_timeout_seconds` for a whole exchange (0: none).
     `keep_alive_seconds` is how long an event stream may be silent before it is sent a comment (0: for ever).
+    With `is_collecting` an answer is sent once all of it is there, up to `body_bytes_max`.
     """
 
     timeout_seconds: float = 300.0
@@ -21,6 +22,7 @@ class RelayBounds:
     inspected_bytes_max: int = 1 << 20
     in_flight_max: int = 2048
     keep_alive_seconds: float = 0.0
+    is_collecting: bool = False
 
 
 def build_bounds(settings: ProxySettings) -> RelayBounds:
@@ -32,4 +34,5 @@ def build_bounds(settings: ProxySettings) -> RelayBounds:
         inspected_bytes_max=min(settings.inspect_body_size, settings.max_body_size),
         in_flight_max=settings.max_in_flight,
         keep_alive_seconds=settings.stream_keepalive,
+        is_collecting=not settings.enable_streaming,
     )

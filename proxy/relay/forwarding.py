@@ -99,7 +99,10 @@ class Forwarding:
             error = await self._fail(TOO_LARGE)
         except UpstreamError as failure:
             _log.warning("%s: %s: %s", self._exchange.request_id, origin, failure)
-            error = await self._fail((failure.status, failure.code, failure.message))
+            # A client can be told of a truncated answer only if nothing of it was sent: then it is invalid.
+            is_truncated = isinstance(failure, UpstreamTruncatedError)
+            code = UpstreamInvalidError.code if is_truncated else failure.code
+            error = await self._fail((failure.status, code, failure.message), failure.code)
         finally:
             self._watch.stop()
             if error is INTERNAL_ERROR and not self._exchange.answered:
@@ -115,6 +118,7 @@ class Forwarding:
                 raise UpstreamInvalidError("the backend answered with a status that is none")
             headers = filter_response_headers(response.headers.raw)
             exchange.take_response_head(response.status_code, headers)
+            collected = await self._collect_body(response) if self._bounds.is_collecting else None
             await send(
                 {
                     "type": "http.response.start",
@@ -123,7 +127,10 @@ class Forwarding:
                 }
             )
             exchange.answered = True
-            await self._relay_body(response, headers)
+            if collected is None:
+                await self._relay_body(response, headers)
+            elif collected:
+                await send({"type": "http.response.body", "body": collected, "more_body": True})
             is_whole = True
             self._watch.stop()
             await send({"type": "http.response.body", "body": b"", "more_body": False})
@@ -131,6 +138,17 @@ class Forwarding:
             raise translate_error(error, UpstreamTruncatedError) from error
         finally:
             await self._upstream.release(response, is_whole=is_whole)
+
+    async def _collect_body(self, response: httpx.Response) -> bytes:
+        """Read a whole body before anything of it is sent: one that breaks off is then still a 502."""
+        assert isinstance(response.stream, httpx.AsyncByteStream)
+        pieces: list[bytes] = []
+        async for piece in response.stream:
+            self._exchange.take_response_bytes(piece)
+            pieces.append(piece)
+            if self._exchange.response_size > self._bounds.body_bytes_max:
+                raise UpstreamInvalidError("the answer is longer than proxy.max_body_size")
+        return b"".join(pieces)
 
     async def _relay_body(self, response: httpx.Response, headers: HeaderPairs) -> None:
         exchange, send = self._exchange, self._send

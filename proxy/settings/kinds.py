@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from proxy.clock import parse_timezone
 from proxy.errors import InvalidInputError
@@ -39,7 +39,8 @@ class Kind:
     """One rule. `expected` completes the sentence "app.port must be ...".
 
     `scalar_types` are the YAML types taken as written: a number is not text and a bool is not a number.
-    The values of a kind that is not `is_quotable` may be secret and are left out of every message.
+    The values of a kind that is not `is_quotable` may be secret and are left out of every message; those that
+    are `is_secret` are shown nowhere. `unit` is what a number counts, where that is not plain.
     """
 
     expected: str
@@ -47,6 +48,8 @@ class Kind:
     scalar_types: frozenset[str] = frozenset({"str"})
     is_list: bool = False
     is_quotable: bool = True
+    is_secret: bool = False
+    unit: Literal["", "bytes", "seconds"] = ""
 
     def parse(self, name: str, text: str, *, quoted: bool = True) -> object:
         """Return the value of one text, or raise InvalidInputError; `quoted` allows showing the text."""
@@ -94,12 +97,13 @@ def seconds(*, zero: bool = False) -> Metadata:
         return _check_range(number, 0, SECONDS_MAX)
 
     limit = f"from 0 to {SECONDS_MAX}" if zero else f"above 0, at most {SECONDS_MAX}"
-    return {"kind": Kind(f"a number of seconds {limit}", read, frozenset({"int", "float"}))}
+    return {"kind": Kind(f"a number of seconds {limit}", read, frozenset({"int", "float"}), unit="seconds")}
 
 
 def size() -> Metadata:
     """A number of bytes, as `32MB`, `10KB` or a plain number; KB is 1024."""
-    return {"kind": Kind("a size such as 10KB, 32MB or 1GB", _read_size, frozenset({"int", "str"}))}
+    expected = "a size such as 10KB, 32MB or 1GB"
+    return {"kind": Kind(expected, _read_size, frozenset({"int", "str"}), unit="bytes")}
 
 
 def plain_text(expected: str = "text on one line", pattern: str = r".+") -> Metadata:
@@ -110,7 +114,7 @@ def plain_text(expected: str = "text on one line", pattern: str = r".+") -> Meta
 def secret() -> Metadata:
     """A token as it can stand in an Authorization header, or nothing; never shown."""
     expected = "visible ASCII characters without spaces"
-    return {"kind": Kind(expected, _matcher(r"[!-~]*"), is_quotable=False)}
+    return {"kind": Kind(expected, _matcher(r"[!-~]*"), is_quotable=False, is_secret=True)}
 
 
 def one_of(*choices: str) -> Metadata:

@@ -7,14 +7,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from proxy.errors import ConfigurationError, InvalidInputError, Problem
+from proxy.documents.nodes import refuse
+from proxy.errors import InvalidInputError, Problem
 from proxy.settings.document import Document, Entry, Scalar, read_document
 from proxy.settings.expansion import expand, has_references
 from proxy.settings.kinds import SQLITE_PREFIX, Kind, shorten
 from proxy.settings.model import SECTIONS, Settings, database_path, section_keys
-from proxy.settings.search import find_file, resolve_home, user_data_folder
-
-PROBLEMS_SHOWN_MAX = 100
+from proxy.settings.search import FoundFile, find_file, resolve_home, user_data_folder
 
 _DATABASE_FILE, _JOURNAL_FOLDER, _LIMITS_FILE = (
     "fastgate.db",
@@ -37,7 +36,11 @@ def load_settings(file: Path | None = None, *, environ: Mapping[str, str], cwd: 
     `file` is the one a person named; without it the search order applies. Raises ConfigurationError with
     every problem, those of the file in its order and then those of the environment.
     """
-    found = find_file(file, environ, cwd)
+    return read_settings(find_file(file, environ, cwd), environ)
+
+
+def read_settings(found: FoundFile | None, environ: Mapping[str, str]) -> Settings:
+    """Return what a file that was read, or none, means in an environment; raises as `load_settings`."""
     known = {section: [name for name, _, _ in section_keys(section)] for section in SECTIONS}
     document = read_document(found.content, found.name, known) if found else Document("")
     reading = _Reading(environ, document)
@@ -45,6 +48,11 @@ def load_settings(file: Path | None = None, *, environ: Mapping[str, str], cwd: 
     reading.raise_problems()
     settings = Settings(**sections, source=found.path if found else None, origins=reading.origins)
     return _place_paths(settings, environ)
+
+
+def list_variables(name: str) -> tuple[str, ...]:
+    """Return the environment variables that can hold a setting such as "app.port", the strongest first."""
+    return (f"FASTGATE_{name.replace('.', '_').upper()}", *_ALIASES.get(name, ()))
 
 
 @dataclass(slots=True)
@@ -64,18 +72,15 @@ class _Reading:
         return SECTIONS[section](**values)
 
     def raise_problems(self) -> None:
-        """Raise what was found, if anything; a file of nothing but faults does not flood a terminal."""
+        """Raise what was found, if anything."""
         in_file = sorted(set(self.document.problems), key=lambda problem: (problem.line, problem.column))
         problems = in_file + self.problems
         if not problems:
             return
-        left_out = len(problems) - PROBLEMS_SHOWN_MAX
-        if left_out > 0:
-            problems = [*problems[:PROBLEMS_SHOWN_MAX], Problem(f"and {left_out} more problems")]
         hint = (
             "fastgate.yaml.example explains every key" if in_file else "set the variable right, or unset it"
         )
-        raise ConfigurationError(problems, hint=hint)
+        raise refuse(problems, hint)
 
     def _choose(self, name: str, kind: Kind, default: object) -> object:
         """Return the strongest value; one of the file is checked even where the environment overrides it."""
@@ -90,8 +95,7 @@ class _Reading:
 
     def _find_variable(self, name: str) -> str | None:
         # An empty variable counts as unset: no deployment that passes an empty one on turns a token off.
-        candidates = (f"FASTGATE_{name.replace('.', '_').upper()}", *_ALIASES.get(name, ()))
-        return next((variable for variable in candidates if self.environ.get(variable)), None)
+        return next((variable for variable in list_variables(name) if self.environ.get(variable)), None)
 
     def _read_variable(self, name: str, kind: Kind, variable: str) -> object:
         try:

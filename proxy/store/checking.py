@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from proxy.errors import DatabaseError
@@ -26,7 +25,6 @@ from proxy.store.schema import Difference, build_schema, compare_schemas, list_m
 from proxy.store.state import HISTORY_TABLE, known_migrations
 
 FAULTS_PER_CHECK_MAX = 100
-_STEPS_BETWEEN_SIGNALS = 100_000
 _RESTORE = "restore the database from a backup"
 
 
@@ -37,7 +35,8 @@ def check_database(path: Path) -> list[Fault]:
             return list(find_faults(database))
     except DatabaseError as error:
         # So damaged that SQLite does not even say whose it is.
-        code = getattr(error.__cause__, "sqlite_errorcode", 0) & 0xFF
+        cause = getattr(error.__cause__, "orig", error.__cause__)  # peewee keeps sqlite3's own error there
+        code = getattr(cause, "sqlite_errorcode", 0) & 0xFF
         if code != sqlite3.SQLITE_CORRUPT:
             raise
         return [Fault("integrity", "the file", error.message, error.hint)]
@@ -59,7 +58,7 @@ def find_faults(database: Database) -> Iterator[Fault]:
     )
     for check in parts:
         try:
-            with _interruptible(database):
+            with database.interruptible():
                 yield from _bound(check(database))
         except DatabaseError as error:
             yield Fault("integrity", "the file", error.message, error.hint)
@@ -139,20 +138,3 @@ def _bound(faults: Iterator[Fault]) -> Iterator[Fault]:
             yield Fault(fault.check, fault.place, "there are more like these", "mend them, then check again")
             return
         yield fault
-
-
-@contextmanager
-def _interruptible(database: Database) -> Iterator[None]:
-    """Let Ctrl-C end a long query: SQLite alone would hear it only when it has read the whole file."""
-    connection = database.connection()
-    connection.set_progress_handler(lambda: 0, _STEPS_BETWEEN_SIGNALS)
-    try:
-        with database.reading():
-            try:
-                yield
-            except sqlite3.OperationalError as error:
-                if error.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT:
-                    raise KeyboardInterrupt from None
-                raise
-    finally:
-        connection.set_progress_handler(None, 0)

@@ -31,6 +31,7 @@ from proxy.store.state import (
 )
 
 BUSY_TIMEOUT_SECONDS = 5
+_STEPS_BETWEEN_SIGNALS = 100_000
 _FOLDER_MODE = 0o700
 _FILE_MODE = 0o600
 _MISSING_HINT = "run 'fastgate init', or create a key or a route"
@@ -79,6 +80,22 @@ class Database:
         """Translate the errors of the queries made inside."""
         with _translating(self.path):
             yield
+
+    @contextmanager
+    def interruptible(self) -> Iterator[None]:
+        """The same, with Ctrl-C heard: SQLite alone would hear it only when a long statement has ended."""
+        connection = self.connection()
+        connection.set_progress_handler(lambda: 0, _STEPS_BETWEEN_SIGNALS)
+        try:
+            with self.reading():
+                try:
+                    yield
+                except sqlite3.OperationalError as error:
+                    if error.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT:
+                        raise KeyboardInterrupt from None
+                    raise
+        finally:
+            connection.set_progress_handler(None, 0)
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -134,7 +151,9 @@ def open_database(
             check_owner(path)
         database = Database(path, query=_choose_access(path, create=create), durable=durable)
         try:
-            if not allow_faults:
+            if allow_faults:
+                database.connection()  # which finds the worst of them
+            else:
                 _prepare(database, create=create, allow_pending=allow_pending)
         except BaseException:
             database.close()
@@ -217,6 +236,17 @@ def _enter_wal(database: Database) -> None:
             # Somebody else is in the way: the database works as it is, and whoever opens it next tries again.
             if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
                 raise
+
+
+def identify_file(path: Path) -> tuple[int, int]:
+    """Return what tells this file from one that takes its place. Raises `DatabaseError` if there is none."""
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise DatabaseError(
+            f"{path} cannot be opened: {error.strerror}", hint="run 'fastgate init'"
+        ) from error
+    return status.st_dev, status.st_ino
 
 
 def _measure_file(path: Path) -> int | None:

@@ -1,6 +1,6 @@
 """Figures of facts in bulk: how what a million requests took comes out of the database in little time.
 
-SQLite joins the values of an expression into one text. That takes a fifth of the time of a row for each, and
+SQLite joins the values of an expression into one text. That takes a third of the time of a row for each, and
 happens outside the interpreter's lock, so that a thread reads on while what it has read is being counted.
 This is the one place that knows how; a database with percentiles of its own needs none of it.
 """
@@ -21,18 +21,15 @@ from proxy.store.models import LogFact
 
 ROWS_PER_READING = 100_000
 READINGS_AHEAD = 2
+_CHARACTERS_PER_STEP = 16_384
 Span = tuple[int, int]  # of places: from the first up to the second, which is not among them
 
 
 class Reading(NamedTuple):
-    """What some of the requests of a span have: of each expression all values, and the sum of each total.
-
-    The values are texts, and a value that is NULL is not there. A million of them are counted in less time
-    than they are made numbers; `to_numbers` does that afterwards, once for each that differs.
-    """
+    """What some of the requests of a span have: all values of each expression, and the sum of each total."""
 
     span: int  # which of the spans
-    values: list[list[str]]
+    values: list[str]  # for `add_values`; a value that is NULL is not there
     totals: list[int]
 
 
@@ -71,8 +68,23 @@ def read_facts(
         else iter([(first, read(first))])
     )
     for piece, row in whole:
-        lists = [text.split(",") if text else [] for text in row[: len(values)]]
-        yield Reading(piece.span, lists, [int(total or 0) for total in row[len(values) :]])
+        texts, sums = row[: len(values)], row[len(values) :]
+        yield Reading(piece.span, [text or "" for text in texts], [int(total or 0) for total in sums])
+
+
+def add_values(counts: Counter[str], values: str) -> None:
+    """Add the values of a reading to the counts of each.
+
+    A million texts are counted in less time than numbers are made of them. `to_numbers` makes them
+    afterwards, once of each that differs.
+    """
+    start = 0
+    while start < len(values):
+        # Not all at once: what is small stays in the processor's cache.
+        end = values.find(",", start + _CHARACTERS_PER_STEP)
+        end = len(values) if end < 0 else end
+        counts.update(values[start:end].split(","))
+        start = end + 1
 
 
 def to_numbers(counts: Counter[str]) -> dict[int, int]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from proxy.clock import to_us
 from proxy.store.database import Database
@@ -36,6 +36,7 @@ IS_ERROR: Any = (LogFact.status >= 400) | LogFact.error_n.is_null(False)
 
 # key, source, route, method, path, ip, target, user agent, error
 Texts = tuple[str | None, ...]
+Numbers = tuple[int | None, ...]
 _TEXT_COLUMNS = (
     *("api_key", "source_path", "route_id", "method", "path", "ip_address"),
     *("target_url", "user_agent", "error_message"),
@@ -58,8 +59,11 @@ def bound_place(moment: datetime) -> int:
     return max(PLACE_MIN, min(place_of(to_us(moment)), PLACE_MAX))
 
 
-# What is known of a day: numbers by texts, and by kind and word.
-_Day = tuple[dict[Texts, tuple[int | None, ...]], dict[tuple[str, str], int]]
+class _Day(NamedTuple):
+    """What is known of a day: numbers by texts, and by kind and word."""
+
+    known: dict[Texts, Numbers]
+    words: dict[tuple[str, str], int]
 
 
 def fact_of(row: Row, turn: int = 0) -> Fact:
@@ -90,47 +94,52 @@ class WordBook:
 
     def __init__(self) -> None:
         self._days: dict[int, _Day] = {}
+        # Of the request before: most come one after the other.
+        self._day, self._page = -1, _Day({}, {})
 
     def forget(self) -> None:
         """Look everything up anew."""
         self._days.clear()
+        self._day = -1
 
-    def number_texts(self, database: Database, texts: Texts, place: int) -> tuple[int | None, ...]:
+    def number_texts(self, database: Database, texts: Texts, place: int) -> Numbers:
         """Return the number of each text, for the eight columns of a fact."""
         day = place // _PLACES_PER_DAY
-        known, words = self._open_day(day)
-        if (numbers := known.get(texts)) is not None:
-            return numbers
-        *simple, path, ip, target, agent, error = texts
-        merged = (*simple, path, ip, "\n".join((path or "", target or "", agent or "")), error)
-        numbers = tuple(
-            None if word is None else self._number_word(database, kind, word, day, words)
-            for kind, word in zip(KINDS, merged, strict=True)
-        )
-        known[texts] = numbers
-        return numbers
+        if day != self._day:
+            self._turn_to(day)
+        return self._page.known.get(texts) or self._add_texts(database, texts, day)
 
     def number_error(self, database: Database, error: str | None, place: int) -> int | None:
         """Return the number of an error's text."""
         if error is None:
             return None
         day = place // _PLACES_PER_DAY
-        return self._number_word(database, "error", error, day, self._open_day(day)[1])
+        self._turn_to(day)
+        return self._number_word(database, "error", error, day)
 
-    def _open_day(self, day: int) -> _Day:
+    def _add_texts(self, database: Database, texts: Texts, day: int) -> Numbers:
+        self._turn_to(day)  # where there is room for more
+        *simple, path, ip, target, agent, error = texts
+        merged = (*simple, path, ip, "\n".join((path or "", target or "", agent or "")), error)
+        numbers = tuple(
+            None if word is None else self._number_word(database, kind, word, day)
+            for kind, word in zip(KINDS, merged, strict=True)
+        )
+        self._page.known[texts] = numbers
+        return numbers
+
+    def _turn_to(self, day: int) -> None:
         page = self._days.get(day)
-        if page is None or len(page[0]) > _KNOWN_MAX or len(page[1]) > _KNOWN_MAX:
+        if page is None or len(page.known) > _KNOWN_MAX or len(page.words) > _KNOWN_MAX:
             if len(self._days) >= _DAYS_MAX:
                 self._days.clear()
-            page = self._days[day] = ({}, {})
-        return page
+            page = self._days[day] = _Day({}, {})
+        self._day, self._page = day, page
 
-    def _number_word(
-        self, database: Database, kind: str, word: str, day: int, words: dict[tuple[str, str], int]
-    ) -> int:
-        number = words.get((kind, word))
+    def _number_word(self, database: Database, kind: str, word: str, day: int) -> int:
+        number = self._page.words.get((kind, word))
         if number is None:
-            number = words[kind, word] = _use_word(database, kind, word, day)
+            number = self._page.words[kind, word] = _use_word(database, kind, word, day)
         return number
 
 
@@ -146,7 +155,8 @@ def _use_word(database: Database, kind: str, word: str, day: int) -> int:
 
 def write_facts(database: Database, book: WordBook, facts: Iterable[Fact]) -> None:
     """Insert the facts of new requests; those that are there already stay as they are."""
-    rows = [(place, *book.number_texts(database, texts, place), *figures) for place, texts, figures in facts]
+    number = book.number_texts
+    rows = [(place, *number(database, texts, place), *figures) for place, texts, figures in facts]
     statement = insert_statement(kind_of(database), LogFact, _COLUMNS)
     if execute_many(database, statement, rows) != len(rows):
         _move_apart(database, statement, rows)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from operator import add
@@ -11,9 +11,9 @@ from typing import Any
 
 from peewee import Case, fn
 
-from proxy.store.arithmetic import find_average, find_percentiles
-from proxy.store.fact_scan import Reading, to_numbers
-from proxy.store.groups import Group, count_groups, merge_groups, sum_groups, tag_group
+from proxy.store.arithmetic import Distribution
+from proxy.store.fact_scan import Reading, add_values, to_numbers
+from proxy.store.groups import Group, count_groups, tag_group
 from proxy.store.models import LogFact
 
 STATUS_MIN, STATUS_MAX = 100, 999
@@ -72,21 +72,22 @@ class Tally:
     def add(self, reading: Reading) -> None:
         """Add some requests; values beyond those of a tally do not count."""
         for counts, values in zip(self._counts, reading.values, strict=False):
-            counts.update(values)
+            add_values(counts, values)
         self._bytes = [*map(add, self._bytes, reading.totals)]
 
     @cached_property
-    def groups(self) -> dict[int, Group]:
-        """What was added, by interval, source and status in one number; read when all of it was."""
-        return count_groups(self._counts[0])
+    def _outcomes(self) -> dict[int, int]:
+        """How often each outcome was there; asked for when everything was added."""
+        return to_numbers(self._counts[0])
 
     def sum_up(self) -> Figures:
         """Return the figures of all that was added."""
-        every = sum_groups(self.groups.values())
-        took, ttfb, gateway = map(to_numbers, self._counts[1:])
-        p50, p95, p99 = find_percentiles(took)
-        ttfb_p50, ttfb_p95, ttfb_p99 = find_percentiles(ttfb)
-        own_p50, own_p95, own_p99 = map(_to_ms, find_percentiles(gateway))
+        every = count_groups(self._outcomes, lambda _: 0).get(0, Group())
+        statuses = count_groups(self._outcomes, lambda number: number % _STATUSES)
+        took, ttfb, gateway = (Distribution(to_numbers(counts)) for counts in self._counts[1:])
+        p50, p95, p99 = took.find_percentiles()
+        ttfb_p50, ttfb_p95, ttfb_p99 = ttfb.find_percentiles()
+        own_p50, own_p95, own_p99 = map(_to_ms, gateway.find_percentiles())
         return Figures(
             requests=every.requests,
             errors=every.errors,
@@ -95,7 +96,7 @@ class Tally:
             streams=every.streams,
             bytes_in=self._bytes[0],
             bytes_out=self._bytes[1],
-            avg_ms=find_average(took),
+            avg_ms=took.find_average(),
             p50_ms=p50,
             p95_ms=p95,
             p99_ms=p99,
@@ -105,29 +106,18 @@ class Tally:
             gateway_p50_ms=own_p50,
             gateway_p95_ms=own_p95,
             gateway_p99_ms=own_p99,
-            status_codes=_count_statuses(self.groups),
+            status_codes={status: statuses[status].requests for status in sorted(statuses) if status},
         )
 
     def group_sources(self) -> dict[int, Group]:
         """Return the requests of each source, by the number of its word; those without one are not there."""
-        sources = self._group_by(lambda number: number // _STATUSES % _SOURCES)
+        sources = count_groups(self._outcomes, lambda number: number // _STATUSES % _SOURCES)
         sources.pop(0, None)
         return sources
 
     def group_intervals(self) -> dict[int, Group]:
         """Return the requests of each part of time, by its number; one without any is not there."""
-        return self._group_by(lambda number: number // (_SOURCES * _STATUSES))
-
-    def _group_by(self, find: Callable[[int], int]) -> dict[int, Group]:
-        return merge_groups((find(number), group) for number, group in self.groups.items())
-
-
-def _count_statuses(groups: Mapping[int, Group]) -> dict[int, int]:
-    counts = Counter[int]()
-    for number, group in groups.items():
-        counts[number % _STATUSES] += group.requests
-    del counts[0]
-    return dict(sorted(counts.items()))
+        return count_groups(self._outcomes, lambda number: number // (_SOURCES * _STATUSES))
 
 
 def _to_ms(value_us: int | None) -> float | None:

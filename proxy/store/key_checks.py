@@ -14,6 +14,19 @@ PERMISSION_LENGTH_MAX = 200
 RATE_LIMIT_MAX = RATE_BURST_MAX = 1_000_000_000
 
 
+def check_key(
+    *,
+    source: str = "default",
+    permissions: Sequence[str] = (),
+    rate_limit: int | None = None,
+    rate_burst: int | None = None,
+) -> None:
+    """Refuse what no key can have."""
+    check_source(source)
+    check_permissions(permissions)
+    check_rate_limit(rate_limit, rate_burst)
+
+
 def check_source(source: str) -> None:
     """Refuse what is not a name."""
     if not 1 <= len(source) <= SOURCE_LENGTH_MAX or not source.isprintable() or source != source.strip():

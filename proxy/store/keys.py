@@ -8,13 +8,15 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
+from peewee import IntegrityError
+
 from proxy.clock import to_us
 from proxy.errors import ConflictError, InvalidInputError, NotFoundError
-from proxy.ids import new_id
+from proxy.ids import check_id, new_id
 from proxy.policy.credentials import BASE62, RANDOM_LENGTH, build_secret, digest_secret, hint_of
 from proxy.policy.model import ApiKey
 from proxy.store.database import Database
-from proxy.store.key_checks import check_permissions, check_rate_limit, check_secret, check_source
+from proxy.store.key_checks import check_key, check_secret
 from proxy.store.models import ApiKeyRow, Row, clean_text, fields_of
 
 KeyStatus = Literal["active", "disabled", "expired"]
@@ -27,6 +29,7 @@ def create_key(
     database: Database,
     *,
     key_prefix: str,
+    key_id: str | None = None,
     source: str = "default",
     permissions: Sequence[str] = (),
     rate_limit: int | None = None,
@@ -35,16 +38,15 @@ def create_key(
     value: str | None = None,
     now: datetime,
 ) -> tuple[Row, str]:
-    """Create a key and return its row and its secret. `value` is a secret of the caller's own.
+    """Create a key and return its row and its secret; `value` and `key_id` are of the caller's own choice.
 
     Raises `InvalidInputError` for a value that cannot be accepted and `ConflictError` for a secret in use.
     """
-    check_source(source)
-    check_permissions(permissions)
-    check_rate_limit(rate_limit, rate_burst)
+    check_key(source=source, permissions=permissions, rate_limit=rate_limit, rate_burst=rate_burst)
+    key_id = new_id("key", to_us(now)) if key_id is None else key_id
+    check_id(key_id)
     secret = choose_secret(value, key_prefix)
     digest = digest_secret(secret.encode())
-    key_id = new_id("key", to_us(now))
     query = ApiKeyRow.insert(
         key_id=key_id,
         key_value=digest,
@@ -58,7 +60,10 @@ def create_key(
     )
     with database.transaction():
         check_digest_is_free(database, digest)
-        query.execute(database.peewee)
+        try:
+            query.execute(database.peewee)
+        except IntegrityError:
+            raise ConflictError(f"there is a key {key_id!r} already", hint=_HINT) from None
         return get_key(database, key_id, now=now), secret
 
 
@@ -70,13 +75,13 @@ def choose_secret(value: str | None, key_prefix: str) -> str:
     return value
 
 
-def check_digest_is_free(database: Database, digest: str) -> None:
-    """Raise `ConflictError` for the digest of any key's secret, present or previous.
+def check_digest_is_free(database: Database, digest: str, *, but_of: str = "") -> None:
+    """Raise `ConflictError` for the digest of any key's secret, present or previous, `but_of` this key's.
 
     Two columns hold digests, which no index can compare: ask inside the transaction that writes one.
     """
     of_this = (ApiKeyRow.key_value == digest) | (ApiKeyRow.previous_key_value == digest)
-    if database.fetch(ApiKeyRow.select(ApiKeyRow.key_id).where(of_this)):
+    if database.fetch(ApiKeyRow.select(ApiKeyRow.key_id).where(of_this, ApiKeyRow.key_id != but_of)):
         raise ConflictError("this key exists already", hint=_HINT)
 
 

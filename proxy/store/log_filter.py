@@ -110,9 +110,10 @@ class FactView:
         numbers = [row["n"] for row in self._database.fetch(words.limit(_NUMBERS_MAX + 1))]
         if len(numbers) > _NUMBERS_MAX:
             return column.in_(words)
-        if len(numbers) == 1:
-            return column == numbers[0]
-        return column.in_(numbers) if numbers else _NEVER
+        if len(numbers) < 2:
+            return column == numbers[0] if numbers else _NEVER
+        # Most facts are outside the range, which is told in less time than that they are not in a list.
+        return column.between(min(numbers), max(numbers)) & column.in_(numbers)
 
     def is_error(self) -> Any:
         return IS_ERROR
@@ -196,9 +197,8 @@ def _match_address(view: View, address: str) -> Any:
 
 def _match_text(view: View, part: str) -> Any:
     checked = _check_text(part)
-    return reduce(
-        or_, [view.test_text(kind, lambda text: text.contains(checked)) for kind in ("text", "error")]
-    )
+    tests = [view.test_text(kind, lambda text: text.contains(checked)) for kind in ("text", "error")]
+    return reduce(or_, [test for test in tests if test is not _NEVER] or [_NEVER])
 
 
 def _check_text(text: str) -> str:

@@ -7,13 +7,16 @@ from typing import Any
 
 from peewee import SQL, fn
 
+from proxy.clock import to_us
 from proxy.store.database import Database
+from proxy.store.facts import place_of
 from proxy.store.log_filter import LogFilter, RowView, build_condition
 from proxy.store.logs import SUMMARY, list_logs
-from proxy.store.models import AuditLogRow, Row
+from proxy.store.models import AuditLogRow, LogFact, Row
 
 POLL_ROWS_MAX = 1_000
 _IDS_PER_QUERY = 500
+_LATE_ROWS_MAX = 1_000  # so many requests before another may have been committed after it
 _IN_FLIGHT = AuditLogRow.response_time.is_null() & AuditLogRow.error_message.is_null()
 
 
@@ -33,6 +36,7 @@ class LogFollower:
         self._in_flight: set[str] = set()
         self._place = 0  # the row number up to which everything has been seen
         self._anchor: tuple[str, datetime] | None = None  # id and time of the row at that place
+        self._is_moved = False
 
     def start(self, limit: int) -> list[Row]:
         """Return the last rows, oldest first, `limit` 0 for all; `poll` goes on from there."""
@@ -40,9 +44,18 @@ class LogFollower:
             newest = self._select(_row_number(), AuditLogRow.id, AuditLogRow.request_time)
             for place, row_id, moment in newest.order_by(_row_number().desc()).limit(1).tuples():
                 self._place, self._anchor = place, (row_id, moment)
-            begun = self._select(AuditLogRow.id).where(_IN_FLIGHT).order_by(_row_number().desc())
-            self._in_flight.update(row_id for (row_id,) in begun.limit(self._in_flight_max).tuples())
-            return list(list_logs(self._database, self._wanted, limit=limit))[::-1]
+            # In no order: with one, SQLite would look at every row there is.
+            begun = self._select(AuditLogRow.id).where(_IN_FLIGHT).limit(self._in_flight_max)
+            self._in_flight.update(row_id for (row_id,) in begun.tuples())
+            return list(list_logs(self._database, self._wanted, limit=limit, newest_first=False))
+
+    def resume(self, database: Database) -> None:
+        """Go on in a database that was opened anew, be it the same file or one that took its place.
+
+        In another file, what is there already and not newer than the last request seen is taken for seen.
+        """
+        self._database = database
+        self._is_moved = True
 
     def poll(self) -> list[Row]:
         """Return what has happened since, in order of time; what a burst leaves over comes next time."""
@@ -82,16 +95,24 @@ class LogFollower:
         return self._database.fetch(self._select(*SUMMARY).where(span, self._condition))
 
     def _correct_place(self) -> None:
-        """Find the place again by time if the rows have been numbered anew, as VACUUM does."""
+        """Find the place again if the rows have been numbered anew, as VACUUM does."""
+        is_moved, self._is_moved = self._is_moved, False
         if self._anchor is None:
             return
         row_id, moment = self._anchor
         there = self._select(AuditLogRow.id).where(_row_number() == self._place).scalar()
         last = self._select(fn.MAX(_row_number())).scalar() or 0
         # A row that was pruned leaves a gap, and the numbers after it as they were.
-        if there != row_id and (there is not None or last < self._place):
-            earlier = self._select(fn.MAX(_row_number())).where(AuditLogRow.request_time <= moment)
-            self._place = earlier.scalar() or 0
+        if there == row_id or (there is None and last >= self._place and not is_moved):
+            return
+        found = self._select(_row_number()).where(AuditLogRow.id == row_id).scalar()
+        self._place = found or self._find_place_at(moment)
+
+    def _find_place_at(self, moment: datetime) -> int:
+        """Return the number of the last row that was there at a moment, as far as times tell."""
+        earlier = LogFact.select(LogFact.id).where(LogFact.place < place_of(to_us(moment) + 1))
+        latest = earlier.order_by(LogFact.place.desc()).limit(_LATE_ROWS_MAX)
+        return self._select(fn.MAX(_row_number())).where(AuditLogRow.id.in_(latest)).scalar() or 0
 
 
 def _row_number() -> Any:

@@ -15,11 +15,11 @@ from operator import attrgetter
 from typing import Any
 
 from proxy.store.database import Database
-from proxy.store.fact_scan import Span, read_facts
+from proxy.store.fact_scan import Span, add_values, read_facts, to_numbers
 from proxy.store.facts import bound_place
 from proxy.store.figures import TOTALS, Figures, Tally, list_values
 from proxy.store.group_names import read_words
-from proxy.store.groups import Group, choose_largest, count_groups, tag_group
+from proxy.store.groups import Group, choose_largest, count_groups, tag_errors
 from proxy.store.log_filter import LogFilter, build_timeless_condition
 from proxy.store.models import LogFact, Row
 
@@ -62,18 +62,18 @@ def read_now(
     Times of `wanted` do not count. Raises `InvalidInputError` for a filter that cannot be meant.
     """
     tally, paths = Tally(), Counter[str]()
-    values = [*list_values(_number_intervals(starts)), tag_group(LogFact.path_n)]
+    values = [*list_values(_number_intervals(starts)), tag_errors(LogFact.path_n)]
     condition = build_timeless_condition(database, wanted)
     for reading in read_facts(database, _find_spans([since, until]), condition, values, TOTALS):
         tally.add(reading)
-        paths.update(reading.values[-1])
+        add_values(paths, reading.values[-1])
     figures, intervals = tally.sum_up(), tally.group_intervals()
     return Picture(
         since,
         until,
         figures,
         requests_per_minute=round(figures.requests / ((until - since) / timedelta(minutes=1)), 2),
-        top_paths=_name_largest(database, "path", count_groups(paths), top),
+        top_paths=_name_largest(database, "path", count_groups(to_numbers(paths)), top),
         top_sources=_name_largest(database, "source_path", tally.group_sources(), top),
         intervals=[(start, intervals.get(number, Group())) for number, start in enumerate(starts)],
     )

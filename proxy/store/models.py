@@ -16,7 +16,7 @@ from proxy.clock import format_stored, parse_stored
 from proxy.errors import DatabaseError
 
 Row = dict[str, Any]
-PLACES_PER_US = 4096
+PLACES_PER_US = 1024  # a 64-bit place lasts until the year 2255
 # Generic in the stubs alone: at run time peewee's fields take no parameters.
 Fields: TypeAlias = "tuple[peewee.Field[Any], ...]"
 

@@ -10,9 +10,9 @@ from typing import Any, Literal
 
 from peewee import SQL, Case, fn
 
-from proxy.store.arithmetic import find_average, find_percentiles
+from proxy.store.arithmetic import Distribution
 from proxy.store.database import Database
-from proxy.store.fact_scan import Span, read_facts, to_numbers
+from proxy.store.fact_scan import Span, add_values, read_facts, to_numbers
 from proxy.store.facts import IS_ERROR, bound_place
 from proxy.store.figures import STATUS
 from proxy.store.group_names import (
@@ -76,7 +76,7 @@ def read_top(
             "requests": groups[number].requests,
             "share": round(groups[number].requests / total * 100, 2),
             **({} if ranking.is_of_errors else _describe_outcomes(groups[number])),
-            **_describe_durations(durations.get(number, {})),
+            **_describe_durations(durations.cut_out(number * _DURATIONS, (number + 1) * _DURATIONS)),
         }
         for number in chosen
     ]
@@ -86,34 +86,30 @@ def _read_groups(database: Database, span: Span, condition: Any, number: Any) ->
     """Return the groups by their numbers, and how many requests there are, those of no group among them."""
     counts, total = Counter[str](), 0
     for reading in read_facts(database, [span], condition, [tag_group(number)], [fn.COUNT(SQL("*"))]):
-        counts.update(reading.values[0])
+        add_values(counts, reading.values[0])
         total += reading.totals[0]
-    return count_groups(counts), total
+    return count_groups(to_numbers(counts)), total
 
 
 def _read_durations(
     database: Database, span: Span, condition: Any, number: Any, chosen: Sequence[int]
-) -> dict[int, dict[int, int]]:
-    """Return how often each duration was there for each group that is chosen."""
+) -> Distribution:
+    """Return the durations of the groups that are chosen, each behind its group's number."""
     if len(chosen) <= _NUMBERS_MAX:
         condition &= number.in_([*chosen])
     counts = Counter[str]()
     for reading in read_facts(database, [span], condition, [number * _DURATIONS + _DURATION]):
-        counts.update(reading.values[0])
-    durations: dict[int, dict[int, int]] = {}
-    for value, count in to_numbers(counts).items():
-        group, duration = divmod(value, _DURATIONS)
-        durations.setdefault(group, {})[duration] = count
-    return durations
+        add_values(counts, reading.values[0])
+    return Distribution(to_numbers(counts))
 
 
 def _describe_outcomes(group: Group) -> Row:
     return {"errors": group.errors, "success_rate": group.success_rate, "streams": group.streams}
 
 
-def _describe_durations(counts: Mapping[int, int]) -> Row:
-    p50, p95, p99 = find_percentiles(counts)
-    return {"avg_ms": find_average(counts), "p50_ms": p50, "p95_ms": p95, "p99_ms": p99}
+def _describe_durations(durations: Distribution) -> Row:
+    p50, p95, p99 = durations.find_percentiles()
+    return {"avg_ms": durations.find_average(), "p50_ms": p50, "p95_ms": p95, "p99_ms": p99}
 
 
 _RANKINGS: Mapping[Kind, _Ranking] = {

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
-from peewee import EXCLUDED, Case, fn
+from peewee import EXCLUDED, SQL, Case, fn
 
-from proxy.clock import from_us, to_us
+from proxy.clock import format_us, from_us, to_us
 from proxy.store.database import Database
 from proxy.store.facts import (
     Fact,
@@ -28,9 +27,17 @@ from proxy.store.facts import (
     write_facts,
 )
 from proxy.store.models import ApiKeyRow, AuditLogRow, JournalSegment, JournalWriterRow
-from proxy.store.statements import Columns, execute_many, insert_statement, kind_of, update_statement
+from proxy.store.statements import (
+    Columns,
+    execute_many,
+    insert_statement,
+    kind_of,
+    update_statement,
+    write_statement,
+)
 
 INTERRUPTED = "interrupted"
+_SOME_TIME = from_us(0)
 
 BEGIN_COLUMNS = (
     "id",
@@ -132,14 +139,10 @@ def write_batch(database: Database, batch: Batch, offsets: Mapping[str, int], bo
             write_facts(database, book, batch.facts)
             note_first_bytes(database, batch.fact_first_bytes)
             end_facts(database, book, batch.fact_ends)
-            for key_id, usage in batch.usage.items():
-                _add_usage(database, key_id, usage)
-            for key_id, (at_us, ip_address) in batch.previous_uses.items():
-                _note_previous_use(database, key_id, from_us(at_us), ip_address)
-            for writer_id, account in batch.writers.items():
-                _add_account(database, writer_id, account)
-            for name, offset in offsets.items():
-                JournalSegment.insert(name=name, offset=offset).on_conflict_replace().execute(database.peewee)
+            _write_usage(database, batch)
+            accounts = [(name, account.last, account.count) for name, account in batch.writers.items()]
+            execute_many(database, write_statement(kind, _add_account), accounts)
+            execute_many(database, write_statement(kind, _set_offset), list(offsets.items()))
     except BaseException:
         book.forget()
         raise
@@ -186,34 +189,54 @@ def _is_unfinished_one() -> Any:
     return (AuditLogRow.id == "") & AuditLogRow.response_time.is_null()
 
 
-def _add_account(database: Database, writer_id: str, account: Account) -> None:
+def _write_usage(database: Database, batch: Batch) -> None:
+    kind, uses = kind_of(database), batch.usage.items()
+    counts = [(use.count, key_id) for key_id, use in uses]
+    execute_many(database, write_statement(kind, _count_use), counts)
+    times = [(format_us(use.last_us), key_id, format_us(use.last_us)) for key_id, use in uses]
+    execute_many(database, write_statement(kind, _note_use), times)
+    previous = [
+        (format_us(at_us), address, key_id, format_us(at_us), format_us(at_us))
+        for key_id, (at_us, address) in batch.previous_uses.items()
+    ]
+    execute_many(database, write_statement(kind, _note_previous_use), previous)
+
+
+# Statements, with values in the places of their parameters.
+
+
+def _set_offset() -> Any:
+    return JournalSegment.insert(name="", offset=0).on_conflict_replace()
+
+
+def _add_account() -> Any:
     known = JournalWriterRow
-    new = known.insert(writer_id=writer_id, accepted=account.last, stored=account.count)
-    new.on_conflict(
+    is_later = EXCLUDED.accepted > known.accepted
+    return known.insert(writer_id="", accepted=0, stored=0, pruned=SQL("0")).on_conflict(
         conflict_target=[known.writer_id],
         update={
-            known.accepted: Case(
-                None, [(EXCLUDED.accepted > known.accepted, EXCLUDED.accepted)], known.accepted
-            ),
+            known.accepted: Case(None, [(is_later, EXCLUDED.accepted)], known.accepted),
             known.stored: known.stored + EXCLUDED.stored,
         },
-    ).execute(database.peewee)
+    )
 
 
-def _add_usage(database: Database, key_id: str, usage: Usage) -> None:
-    this_key = ApiKeyRow.key_id == key_id
-    last = from_us(usage.last_us)
-    count = fn.COALESCE(ApiKeyRow.usage_count, 0) + usage.count
-    ApiKeyRow.update(usage_count=count).where(this_key).execute(database.peewee)
+def _count_use() -> Any:
+    count = fn.COALESCE(ApiKeyRow.usage_count, SQL("0")) + 1
+    return ApiKeyRow.update(usage_count=count).where(ApiKeyRow.key_id == "")
+
+
+def _note_use() -> Any:
+    row = ApiKeyRow
     # Batches of several workers come in no order: the time of the last use never goes back.
-    earlier = ApiKeyRow.last_used_at.is_null() | (ApiKeyRow.last_used_at < last)
-    ApiKeyRow.update(last_used_at=last).where(this_key, earlier).execute(database.peewee)
+    is_later = row.last_used_at.is_null() | (row.last_used_at < _SOME_TIME)
+    return row.update(last_used_at=_SOME_TIME).where(row.key_id == "", is_later)
 
 
-def _note_previous_use(database: Database, key_id: str, moment: datetime, ip_address: str) -> None:
+def _note_previous_use() -> Any:
     row = ApiKeyRow
     # Records come late and in no order: this one may be of a secret that has been replaced since.
-    is_of_this_secret = row.rotated_at <= moment
-    is_later = row.previous_last_used_at.is_null() | (row.previous_last_used_at < moment)
-    query = row.update(previous_last_used_at=moment, previous_last_used_ip=ip_address)
-    query.where(row.key_id == key_id, is_of_this_secret, is_later).execute(database.peewee)
+    is_of_this_secret = row.rotated_at <= _SOME_TIME
+    is_later = row.previous_last_used_at.is_null() | (row.previous_last_used_at < _SOME_TIME)
+    query = row.update(previous_last_used_at=_SOME_TIME, previous_last_used_ip="")
+    return query.where(row.key_id == "", is_of_this_secret, is_later)

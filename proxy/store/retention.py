@@ -15,6 +15,7 @@ from peewee import fn
 
 from proxy.store.database import Database
 from proxy.store.facts import US_PER_DAY
+from proxy.store.log_filter import NUMBER_MAX
 from proxy.store.models import (
     PLACES_PER_US,
     AuditLogRow,
@@ -50,7 +51,7 @@ class Pruner:
     def prune_rows(self, before_us: int) -> Pruned:
         """Delete some of the oldest requests that came before a time and have ended."""
         with self._writing():
-            rows = self._find(LogFact.place < before_us * PLACES_PER_US)
+            rows = self._find(_is_before(before_us))
             for chunk in _chunks([row["id"] for row in rows]):
                 self._count_pruned(chunk)
                 self._execute(AuditLogRow.delete().where(AuditLogRow.id.in_(chunk)))
@@ -71,9 +72,10 @@ class Pruner:
         return Pruned(len(rows), changed)
 
     def prune_words(self, before_us: int) -> Pruned:
-        """Delete some words that no request has had since a time; every request before it has to be gone."""
+        """Delete some words that no request has had since a time, and that none has now."""
         with self._writing():
-            unused = LogWord.select(LogWord.n).where(LogWord.last_day < before_us // US_PER_DAY)
+            day = min(before_us // US_PER_DAY, self._find_oldest_day())
+            unused = LogWord.select(LogWord.n).where(LogWord.last_day < day)
             numbers = [row["n"] for row in self._database.fetch(unused.limit(self._rows_max))]
             for chunk in _chunks(numbers):
                 self._execute(LogWord.delete().where(LogWord.n.in_(chunk)))
@@ -93,6 +95,12 @@ class Pruner:
     def _find(self, condition: Any) -> list[Row]:
         query = LogFact.select(LogFact.place, LogFact.id).where(condition, _HAS_ENDED).order_by(LogFact.place)
         return self._database.fetch(query.limit(self._rows_max))
+
+    def _find_oldest_day(self) -> int:
+        """Return the day of the oldest request: one that is still in flight stays, however old."""
+        query = LogFact.select(LogFact.place).order_by(LogFact.place).limit(1)
+        places = [row["place"] for row in self._database.fetch(query)]
+        return int(places[0]) // PLACES_PER_US // US_PER_DAY if places else NUMBER_MAX
 
     def _count_pruned(self, ids: Sequence[object]) -> None:
         writers = AuditLogRow.select(AuditLogRow.writer_id).where(AuditLogRow.id.in_(ids))
@@ -115,13 +123,21 @@ def count_prunable(database: Database, before_us: int, *, bodies: bool = False) 
         return int(query.bind(database.peewee).scalar())
 
 
+def count_unseen(database: Database, before_us: int) -> int:
+    """Return how many requests `Pruner.prune_bodies` has yet to look at."""
+    place = find_bodies_pruned_to(database)
+    query = LogFact.select(fn.COUNT(LogFact.place)).where(_is_before(before_us), LogFact.place > place)
+    with database.reading():
+        return int(query.where(_HAS_ENDED).bind(database.peewee).scalar())
+
+
 def find_bodies_pruned_to(database: Database) -> int:
     """Return the place up to which no request has its bodies any more."""
     return int(database.fetch(GatewayState.select(GatewayState.bodies_pruned_to))[0]["bodies_pruned_to"])
 
 
 def _is_before(time_us: int) -> Any:
-    return LogFact.place < time_us * PLACES_PER_US
+    return LogFact.place < min(max(time_us * PLACES_PER_US, -NUMBER_MAX), NUMBER_MAX)
 
 
 def _chunks(values: Sequence[object]) -> Iterator[Sequence[object]]:

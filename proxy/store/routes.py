@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -10,7 +9,7 @@ from typing import Any
 
 from proxy.clock import to_us
 from proxy.errors import ConflictError, InvalidInputError, NotFoundError
-from proxy.ids import new_id
+from proxy.ids import check_id, new_id
 from proxy.policy.json_text import dump_json
 from proxy.policy.model import Route
 from proxy.store.database import Database
@@ -19,7 +18,6 @@ from proxy.store.models import ProxyRouteRow, Row, clean_text
 NAME_LENGTH_MAX = 100
 ANY_METHOD = "ANY"
 PRIORITY_DEFAULT = 100
-_ID = re.compile(r"[A-Za-z0-9_.-]{1,50}")
 # The JSON columns that a route is built from: what they hold, and what that holds.
 _SHAPES = (
     ("match_headers", dict, (str, type(None))),
@@ -66,9 +64,7 @@ def add_route(database: Database, route: NewRoute, now: datetime) -> Row:
     """Add a route and return its row. Raises `ConflictError` if its id or name is taken."""
     route_id = route.route_id or new_id("rt", to_us(now))
     name = route.route_name or route_id
-    if not _ID.fullmatch(route_id):
-        hint = "an id is 1 to 50 letters, digits, _ . or -"
-        raise InvalidInputError(f"{route_id!r} is not an id", hint=hint)
+    check_id(route_id)
     with database.transaction():
         check_name_is_free(database, name)
         check_name_is_free(database, route_id)
@@ -213,11 +209,16 @@ def _find(database: Database, ref: str) -> Row | None:
     )
 
 
-def check_name_is_free(database: Database, name: str) -> None:
-    """Raise `InvalidInputError` for a name that none can have, `ConflictError` for one that a route has."""
+def check_name(name: str) -> None:
+    """Refuse what no route can be called."""
     if len(name) > NAME_LENGTH_MAX or not name.isprintable() or name != name.strip():
         hint = f"at most {NAME_LENGTH_MAX} printable characters"
         raise InvalidInputError(f"{name[:40]!r} is not a name", hint=hint)
+
+
+def check_name_is_free(database: Database, name: str) -> None:
+    """Raise `InvalidInputError` for a name that none can have, `ConflictError` for one that a route has."""
+    check_name(name)
     if _find(database, name) is not None:
         hint = "choose another, or delete that one first"
         raise ConflictError(f"there is a route {name!r} already", hint=hint)

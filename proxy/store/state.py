@@ -61,6 +61,9 @@ def check_owner(path: Path) -> None:
     """Refuse a database that is not FastGate's, without locking it or putting a file beside it."""
     # Only ever through SQLite: closing another descriptor of the file would drop this process's locks on it.
     with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True)) as connection:
+        # While a checkpoint writes to it, a file may be shorter than its first page says: so read, it would
+        # be called damaged. This has SQLite read on.
+        connection.execute("PRAGMA writable_schema = ON")
         if _read_application_id(connection) == APPLICATION_ID:
             return
         tables = _read_tables(connection)

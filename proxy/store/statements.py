@@ -49,6 +49,12 @@ def update_statement(
     return _write(kind, model.update({getattr(model, name): None for name in names}).where(condition()))
 
 
+@lru_cache(maxsize=16)
+def write_statement(kind: PeeweeKind, build: Callable[[], Any]) -> str:
+    """Return the statement of a query that a module's function builds, its values in place of parameters."""
+    return _write(kind, build())
+
+
 @lru_cache(maxsize=4)
 def delete_statement(kind: PeeweeKind, model: type[peewee.Model], condition: Callable[[], Any]) -> str:
     """Return a DELETE with the parameters of a condition, which is as for `update_statement`."""

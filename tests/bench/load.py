@@ -41,7 +41,7 @@ async def send_requests(url: str, request: bytes, *, count: int, concurrency: in
         for _ in left:
             started = time.perf_counter()
             writer.write(request)
-            first = await _read_response(reader)
+            first = await read_response(reader)
             result.first_bytes.append(first - started)
             result.totals.append(time.perf_counter() - started)
         writer.close()
@@ -79,7 +79,8 @@ async def read_streams(url: str, request: bytes, count: int) -> list[float]:
     return await asyncio.gather(*map(read, range(count)))
 
 
-async def _read_response(reader: asyncio.StreamReader) -> float:
+async def read_response(reader: asyncio.StreamReader) -> float:
+    """Read one response, and return when its first body byte had come."""
     head = (await reader.readuntil(b"\r\n\r\n")).lower()
     if b" 200 " not in head[:20]:
         raise RuntimeError(head.decode())

@@ -89,3 +89,34 @@ def test_a_wrong_value_is_an_error_that_says_why(arguments: list[str], message: 
     with pytest.raises(typer.BadParameter) as caught:
         run(*arguments)
     assert caught.value.format_message() == f"Invalid value for {message}"
+
+
+def test_help_says_bounds_in_words_and_arguments_without_types() -> None:
+    app = typer.Typer(add_completion=False)
+
+    @app.callback()
+    def start() -> None:
+        """Make it a group."""
+
+    @app.command("go")
+    def go(
+        names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Names.")],
+        low: Annotated[int, typer.Option("--low", min=1)] = 2,
+        high: Annotated[float | None, typer.Option("--high", max=9)] = None,
+        both: Annotated[int | None, typer.Option("--both", min=0, max=9)] = None,
+        free: Annotated[int | None, typer.Option("--free")] = None,
+    ) -> None:
+        pass
+
+    group = build_group(app, "program")
+    command = group.get_command(typer.Context(group), "go")
+    ctx = typer.Context(command, info_name="go")
+    records = dict(filter(None, (param.get_help_record(ctx) for param in command.params)))
+    assert records == {
+        "NAME...": "Names.  [required]",
+        "--low <int range>": "[default: 2; 1 or more]",
+        "--high <float range>": "[at most 9]",
+        "--both <int range>": "[0 to 9]",
+        "--free <int>": "",
+    }
+    assert command.get_usage(ctx) == "Usage: go [OPTIONS] NAME..."

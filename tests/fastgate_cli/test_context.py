@@ -57,6 +57,21 @@ def test_reading_creates_nothing(invocation: Invocation, tmp_path: Path) -> None
     assert not (tmp_path / "d").exists()
 
 
+def test_glancing_leaves_a_database_as_it_is_and_makes_none(invocation: Invocation, tmp_path: Path) -> None:
+    with pytest.raises(DatabaseError), invocation.glancing():
+        pass
+    assert not (tmp_path / "d").exists()
+    with invocation.writing() as database:
+        add_key(database, invocation)
+    path = tmp_path / "d" / "x.db"
+    before = path.read_bytes()
+    with invocation.glancing() as database:
+        assert len(list_keys(database, now=invocation.now)) == 1
+        assert not database.is_writable
+    assert path.read_bytes() == before
+    assert list(path.parent.iterdir()) == [path]
+
+
 def test_writing_creates_the_database(invocation: Invocation) -> None:
     with invocation.writing() as database:
         add_key(database, invocation)

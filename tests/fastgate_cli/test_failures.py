@@ -31,7 +31,7 @@ from proxy.errors import (
         (NotFoundError("x"), 3),
         (DatabaseError("x"), 4),
         (UpstreamTimeoutError("x"), 4),
-        (JournalError("x"), 1),
+        (JournalError("x"), 4),
         (RuntimeError("x"), 1),
     ],
 )

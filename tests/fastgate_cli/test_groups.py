@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 import typer
@@ -16,6 +16,7 @@ from fastgate_cli.groups import (
     LazyGroup,
     build_group,
     load_command,
+    split_help,
 )
 from proxy.errors import InvalidInputError
 
@@ -103,3 +104,70 @@ def test_a_mistyped_command_is_answered_with_its_neighbours(group: LazyGroup) ->
         run(group, "kyes")
     assert caught.value.message == "there is no command 'program kyes'"
     assert "did you mean keys?" in caught.value.hint
+
+
+@pytest.fixture
+def tools() -> ExampleGroup:
+    """A group of two commands, one of which nobody is told of."""
+    app = typer.Typer(help="Tools.\n\nExamples:\n  program tool")
+
+    @app.command("tool")
+    def tool(source: str = typer.Option("", "--source"), short: bool = typer.Option(False, "-s")) -> None:
+        """Do what a tool of version 0.2 does, and whatever else may be needed by anybody at any
+        time; all of it at once. It takes long.
+
+        Examples:
+          program tool
+            --source x
+
+          program tool -s
+        """
+
+    app.command("secret", hidden=True)(lambda: None)
+    return build_group(app, "program")
+
+
+def test_the_list_of_commands_has_their_first_sentences_whole(tools: ExampleGroup) -> None:
+    sentence = (
+        "Do what a tool of version 0.2 does, and whatever else may be needed by anybody at any time; "
+        "all of it at once."
+    )
+    assert list(tools.list_summaries()) == [("tool", sentence)]
+    page = " ".join(tools.get_help(typer.Context(tools, info_name="program")).split())
+    assert page.endswith(f"Commands: tool {sentence}")
+    assert tools.commands == {}
+
+
+def test_a_docstring_is_an_explanation_and_lines_of_examples(tools: ExampleGroup) -> None:
+    description, examples = split_help(tools.get_command(typer.Context(tools), "tool"))
+    assert description.startswith("Do what")
+    assert description.endswith("It takes long.")
+    assert examples == ["program tool", "  --source x", "", "program tool -s"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name", "meant"),
+    [
+        (["-sorce", "x"], "-sorce", ["--source"]),
+        (["-source=x"], "-source", ["--source"]),
+        (["--sorce", "x"], "--sorce", ["--source"]),
+        (["-x"], "-x", None),
+        (["-sx"], "-x", None),
+    ],
+)
+def test_an_option_that_is_mistyped_is_answered_with_what_was_meant(
+    tools: ExampleGroup, arguments: list[str], name: str, meant: list[str] | None
+) -> None:
+    command = tools.get_command(typer.Context(tools), "tool")
+    with pytest.raises(typer.TyperException) as caught:
+        command.make_context("tool", arguments)
+    assert getattr(caught.value, "option_name", None) == name
+    assert getattr(caught.value, "possibilities", None) == meant
+
+
+def test_an_error_belongs_to_the_command_that_it_is_about(tools: ExampleGroup) -> None:
+    command = tools.get_command(typer.Context(tools), "tool")
+    with pytest.raises(typer.TyperException) as caught:
+        command.make_context("tool", ["--source"])
+    context: Any = getattr(caught.value, "ctx", None)
+    assert context.info_name == "tool"

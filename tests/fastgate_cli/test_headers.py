@@ -10,6 +10,7 @@ from fastgate_cli.headers import (
     check_name,
     find_bare_credentials,
     find_bare_fields,
+    mask_body_fields,
     mask_headers,
     mask_value,
     parse_header_match,
@@ -129,3 +130,18 @@ def test_credentials_written_out_are_found_by_their_names() -> None:
 def test_texts_in_body_fields_that_sound_like_credentials_are_found() -> None:
     fields = {"api_key": "x", "max_tokens": 7, "options.token": "y", "model": "m", "secret": None}
     assert find_bare_fields(fields) == ["api_key", "options.token"]
+
+
+def test_a_credential_in_a_body_field_is_masked_at_any_depth() -> None:
+    fields = {
+        "api_key": "hunter2hunter2",
+        "seed": 7,
+        "note": "plain",
+        "auth": {"token": "hunter2"},
+        "secrets": {"a": ["hunter2", 1]},
+        "list": [{"password": "hunter2", "name": "n"}],
+    }
+    shown = mask_body_fields(fields)
+    assert "hunter2" not in repr(shown)
+    assert (shown["seed"], shown["note"], shown["list"][0]["name"]) == (7, "plain", "n")
+    assert shown["secrets"] == {"a": ["•••", 1]}

@@ -1,13 +1,21 @@
-"""Questions are asked only where somebody can answer."""
+"""Questions are asked only where somebody can answer, and completions are few and described."""
 
 from __future__ import annotations
 
 import io
+from typing import get_args
 
 import pytest
 import typer
 
-from fastgate_cli.options import confirm_or_exit, note_dry_run
+from fastgate_cli.options import (
+    COMPLETIONS_MAX,
+    complete_formats,
+    confirm_or_exit,
+    note_dry_run,
+    pick_completions,
+)
+from fastgate_cli.output import Format
 from proxy.errors import InvalidInputError
 
 
@@ -53,3 +61,19 @@ def test_only_a_dry_run_is_noted(capsys: pytest.CaptureFixture[str]) -> None:
     note_dry_run(False)
     note_dry_run(True)
     assert capsys.readouterr() == ("", "dry run: nothing was written\n")
+
+
+def test_completions_are_those_that_begin_as_typed_and_not_too_many() -> None:
+    pairs = [(f"a{number}", str(number)) for number in range(COMPLETIONS_MAX * 2)]
+    assert pick_completions([("b", "B"), *pairs, ("b2", "C")], "b") == [("b", "B"), ("b2", "C")]
+    assert pick_completions(pairs, "a") == pairs[:COMPLETIONS_MAX]
+
+
+def test_every_format_is_completed_with_what_it_is() -> None:
+    found = complete_formats("")
+    assert [name for name, _ in found] == list(get_args(Format))
+    assert all(description for _, description in found)
+    assert complete_formats("js") == [
+        ("json", "an array of objects, or one object"),
+        ("jsonl", "one object a line"),
+    ]

@@ -7,6 +7,7 @@ import io
 import json
 from collections.abc import Iterator
 from contextlib import redirect_stdout
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -107,6 +108,11 @@ def test_json_of_no_rows_is_an_empty_array(out: Printed) -> None:
     assert out.getvalue() == "[]\n"
 
 
+def test_a_dense_array_has_a_line_for_each_row(out: Printed) -> None:
+    print_rows([ROW, ROW], COLUMNS, replace(options("json", "id"), is_dense=True))
+    assert out.getvalue() == '[\n  {"id":"a1"},\n  {"id":"a1"}\n]\n'
+
+
 def test_a_single_thing_is_an_object(out: Printed) -> None:
     print_object(ROW, COLUMNS, options("json"))
     assert json.loads(out.getvalue()) == PLAIN
@@ -136,7 +142,7 @@ def test_no_csv_cell_begins_a_formula_and_the_rest_is_kept(text: str) -> None:
         print_rows([{"id": text}], COLUMNS[:1], options("csv"))
     cell = list(csv.reader(io.StringIO(out.getvalue(), newline="")))[1][0]
     assert cell.removeprefix("'") == text.removeprefix("'")
-    assert cell[0] not in "=+-@\t\r"
+    assert cell[0] not in "=+-@\t\r\n"
 
 
 def test_a_negative_number_in_csv_is_a_number(out: Printed) -> None:

@@ -58,9 +58,9 @@ def test_every_row_gets_its_facts_and_every_text_one_number(
     ).fetchall()
     later = BEGAN_US + 86_400_000_000
     assert [tuple(row) for row in rows] == [
-        (BEGAN_US * 4096, "log_a", 502, 1, 9, 3, 250),
-        (BEGAN_US * 4096 + 1, "log_b", 502, 1, 9, 3, 250),
-        (later * 4096, "log_later", 502, 1, 9, 3, 250),
+        (BEGAN_US * 1024, "log_a", 502, 1, 9, 3, 250),
+        (BEGAN_US * 1024 + 1, "log_b", 502, 1, 9, 3, 250),
+        (later * 1024, "log_later", 502, 1, 9, 3, 250),
     ]
     words = connection.execute("SELECT kind, word, last_day FROM log_words ORDER BY kind").fetchall()
     day = later // 86_400_000_000

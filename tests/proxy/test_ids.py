@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy.ids import UlidSource, encode_ulid, new_id, new_ulid
+from proxy.errors import InvalidInputError
+from proxy.ids import UlidSource, check_id, encode_ulid, new_id, new_ulid
 
 ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford's base 32, as the ULID specification prints it
 TIMES_MS = st.integers(0, 2**48 - 1)
@@ -68,3 +69,14 @@ def test_the_ids_of_a_source_sort_in_their_order_and_begin_with_their_times() ->
 def test_two_sources_do_not_make_the_same_ids() -> None:
     first, second = UlidSource(), UlidSource()
     assert not {first.next(0) for _ in range(1000)} & {second.next(0) for _ in range(1000)}
+
+
+@pytest.mark.parametrize("text", ["bot", "rt_01jd2m5n8r9xq4t7w0z3v6b1ca", "A.b-c_9", "x" * 50])
+def test_an_id_of_somebodys_own_choice(text: str) -> None:
+    check_id(text)
+
+
+@pytest.mark.parametrize("text", ["", "a b", "a/b", "x" * 51, "é", "a\n"])
+def test_what_cannot_be_an_id(text: str) -> None:
+    with pytest.raises(InvalidInputError):
+        check_id(text)

@@ -1,16 +1,35 @@
-"""Keys for the tests of commands: made and listed as scripts do it, and aged as only time could."""
+"""What the tests of commands work on: keys as scripts make them, and a database with an audit trail."""
 
 from __future__ import annotations
 
 import json
 import sqlite3
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
+from shutil import copyfile
 from typing import Any
 
 import pytest
+
+from proxy.audit.events import AuditEvent
+from proxy.clock import now_us
+from proxy.store.database import open_database
+from tests.fastgate_cli.commands.trails import (
+    CONFIGURATION,
+    FAILED,
+    MINUTE_US,
+    PLAIN,
+    REFUSED,
+    RUNNING,
+    STREAM,
+    Record,
+    begin,
+    end,
+    first,
+)
+from tests.proxy.store.rows import record_events
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 Create = Callable[..., dict[str, Any]]
@@ -54,3 +73,42 @@ def execute(environment: dict[str, str]) -> Execute:
             connection.execute(sql, parameters)
 
     return run
+
+
+@pytest.fixture(scope="module")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database to copy, which is quicker than to migrate one for every test."""
+    path = tmp_path_factory.mktemp("empty") / "fastgate.db"
+    open_database(path, create=True).close()
+    return path
+
+
+@pytest.fixture
+def record(tmp_path: Path, empty_database: Path) -> Record:
+    """Write events to the database as a recorder does."""
+    (tmp_path / "fastgate.yaml").write_text(CONFIGURATION)
+    copyfile(empty_database, tmp_path / "fastgate.db")
+
+    def write(events: Sequence[AuditEvent]) -> None:
+        with open_database(tmp_path / "fastgate.db", create=False) as database:
+            record_events(database, events)
+
+    return write
+
+
+@pytest.fixture
+def trail(record: Record) -> list[str]:
+    """Five requests, ten to six minutes ago, the last of them in flight; their ids, the oldest first."""
+    start = now_us() - 10 * MINUTE_US
+    record(
+        [
+            *(begin(PLAIN, start, source="ci", agent="curl/8"), end(PLAIN, start, 32_000, size=485)),
+            *(begin(STREAM, start + MINUTE_US, source="app"), end(STREAM, start + MINUTE_US, 1_500_000, 25)),
+            begin(REFUSED, start + 2 * MINUTE_US, source=None, path="/other", method="GET"),
+            end(REFUSED, start + 2 * MINUTE_US, 100, status=401, error="unknown_api_key"),
+            begin(FAILED, start + 3 * MINUTE_US, source="ci", address="10.0.0.7"),
+            end(FAILED, start + 3 * MINUTE_US, 5_000, status=502, error="upstream_unreachable"),
+            *(begin(RUNNING, start + 4 * MINUTE_US, source="app"), first(RUNNING, start + 4 * MINUTE_US)),
+        ]
+    )
+    return [f"log_{ulid}" for ulid in (PLAIN, STREAM, REFUSED, FAILED, RUNNING)]

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from fastgate_cli.commands.doctor import describe_counts
 from tests.hardening.faults import FaultBackend
 from tests.proxy.gateways import ServedGateway
 
@@ -128,15 +126,3 @@ def test_a_pipe_gets_lines_and_the_exit_code(cli: Cli) -> None:
     assert header == "check\tstatus\tdetail\tfix"
     assert all(line.count("\t") == 3 for line in lines)
     assert cli("doctor", "--fields", "check,nosuch").returncode == 2
-
-
-@pytest.mark.parametrize(
-    ("counts", "text"),
-    [
-        ({"passed": 3}, "3 passed"),
-        ({"passed": 3, "warning": 1}, "1 warning, 3 passed"),
-        ({"passed": 0, "warning": 2, "failed": 1}, "1 failed, 2 warnings, 0 passed"),
-    ],
-)
-def test_the_summary_names_what_has_to_be_mended_first(counts: dict[str, int], text: str) -> None:
-    assert describe_counts(Counter(counts)) == text

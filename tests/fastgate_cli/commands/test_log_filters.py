@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 
-from fastgate_cli.commands.log_filters import build_filter, find_midnight
+from fastgate_cli.commands.log_filters import CountOption, build_filter, find_midnight, takes_filters
 from fastgate_cli.context import Invocation
+from fastgate_cli.groups import build_command
 from proxy.errors import InvalidInputError
 from proxy.store.log_filter import LogFilter
 
@@ -88,6 +90,27 @@ def test_times_that_cannot_be_meant_are_refused_with_a_hint(
         build_filter(invocation, **{**NOTHING, **times})
     assert refused.value.message == message
     assert refused.value.hint
+
+
+def test_a_command_with_filters_gets_what_its_options_mean_and_its_own(invocation: Invocation) -> None:
+    given: list[tuple[LogFilter, int]] = []
+
+    @takes_filters
+    def look(ctx: typer.Context, wanted: LogFilter, limit: CountOption = 7) -> None:
+        given.append((wanted, limit))
+
+    app = typer.Typer()
+    app.command()(look)
+    command = build_command(app.registered_commands[0])
+    with command.make_context(
+        "look", ["--key", "a", "--key", "b", "--errors", "-n", "3"], obj=invocation
+    ) as ctx:
+        command.invoke(ctx)
+    with command.make_context("look", [], obj=invocation) as ctx:
+        command.invoke(ctx)
+    assert given == [(LogFilter(keys=("a", "b"), errors=True), 3), (LogFilter(), 7)]
+    with pytest.raises(typer.TyperException):
+        command.make_context("look", ["--wanted", "x"], obj=invocation)
 
 
 def test_the_day_begins_in_the_configured_zone(invocation: Invocation) -> None:

@@ -8,116 +8,34 @@ import json
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+import termios
+from array import array
+from collections.abc import Callable
+from fcntl import F_GETPIPE_SZ, fcntl, ioctl
 from pathlib import Path
 from shutil import copyfile
 from typing import Any
 
 import pytest
 
-from proxy.audit.events import AuditEvent, Begin, End, FirstByte
 from proxy.clock import now_us
 from proxy.ids import encode_ulid
 from proxy.store.database import open_database
+from tests.fastgate_cli.commands.trails import (
+    CONFIGURATION,
+    MINUTE_US,
+    RUNNING,
+    SECOND_US,
+    Record,
+    begin,
+    end,
+)
 from tests.proxy.store.rows import record_events
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 TerminalCli = Callable[..., tuple[int, str]]
-Record = Callable[[Sequence[AuditEvent]], None]
 # A terminal of 80 columns, as far as drawing is concerned.
 TABLE = {"COLUMNS": "80"}
-CONFIGURATION = "database: {url: 'sqlite:///fastgate.db'}\n"
-SECOND_US = 1_000_000
-MINUTE_US = 60 * SECOND_US
-HEADERS = '[["accept","*/*"],["x-tag","one"],["x-tag","two"]]'
-PLAIN, STREAM, REFUSED, FAILED, RUNNING = (encode_ulid(1_700_000_000_000 + n, bytes(10)) for n in range(5))
-
-
-@pytest.fixture(scope="module")
-def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database to copy, which is quicker than to migrate one for every test."""
-    path = tmp_path_factory.mktemp("empty") / "fastgate.db"
-    open_database(path, create=True).close()
-    return path
-
-
-@pytest.fixture
-def record(tmp_path: Path, empty_database: Path) -> Record:
-    """Write events to the database as a recorder does."""
-    (tmp_path / "fastgate.yaml").write_text(CONFIGURATION)
-    copyfile(empty_database, tmp_path / "fastgate.db")
-
-    def write(events: Sequence[AuditEvent]) -> None:
-        with open_database(tmp_path / "fastgate.db", create=False) as database:
-            record_events(database, events)
-
-    return write
-
-
-@pytest.fixture
-def trail(record: Record) -> list[str]:
-    """Five requests, ten to six minutes ago, the last of them in flight; their ids, the oldest first."""
-    start = now_us() - 10 * MINUTE_US
-    record(
-        [
-            *(begin(PLAIN, start, source="ci", agent="curl/8"), end(PLAIN, start, 32_000, size=485)),
-            *(begin(STREAM, start + MINUTE_US, source="app"), end(STREAM, start + MINUTE_US, 1_500_000, 25)),
-            begin(REFUSED, start + 2 * MINUTE_US, source=None, path="/other", method="GET"),
-            end(REFUSED, start + 2 * MINUTE_US, 100, status=401, error="unknown_api_key"),
-            begin(FAILED, start + 3 * MINUTE_US, source="ci", address="10.0.0.7"),
-            end(FAILED, start + 3 * MINUTE_US, 5_000, status=502, error="upstream_unreachable"),
-            *(begin(RUNNING, start + 4 * MINUTE_US, source="app"), first(RUNNING, start + 4 * MINUTE_US)),
-        ]
-    )
-    return [f"log_{ulid}" for ulid in (PLAIN, STREAM, REFUSED, FAILED, RUNNING)]
-
-
-def begin(
-    ulid: str,
-    at_us: int,
-    *,
-    source: str | None = "ci",
-    path: str = "/v1/chat/completions",
-    method: str = "POST",
-    address: str = "127.0.0.1",
-    agent: str | None = None,
-) -> Begin:
-    key_id = f"key_{source}" if source else None
-    route_id = "rt_demo" if source else None
-    return Begin(
-        *(ulid, 1, at_us, method, path, address, agent, key_id, source, route_id),
-        target_url=f"http://127.0.0.1:9{path}",
-        headers=HEADERS,
-    )
-
-
-def first(ulid: str, at_us: int) -> FirstByte:
-    return FirstByte(ulid, at_us, 40_000)
-
-
-def end(
-    ulid: str,
-    at_us: int,
-    after_us: int,
-    chunks: int = 0,
-    *,
-    status: int = 200,
-    error: str | None = None,
-    size: int = 6246,
-) -> End:
-    return End(
-        ulid,
-        at_us,
-        after_us,
-        status,
-        error,
-        first_byte_after_us=None if error else after_us // 2,
-        response_size=size,
-        is_stream=chunks > 0,
-        chunks=chunks,
-        request_body=b'{"a":\n1}',
-        request_size=8,
-    )
 
 
 def listed(cli: Cli, *arguments: str) -> list[str]:
@@ -241,22 +159,6 @@ def test_fields_are_picked_in_the_order_given(cli: Cli, trail: list[str]) -> Non
     assert tail.stdout == '{"method":"POST","status_code":null}\n'
 
 
-@pytest.mark.parametrize("prefix", ["log_", "req_"])
-def test_one_request_is_shown_whole_by_either_id(cli: Cli, trail: list[str], prefix: str) -> None:
-    shown = json.loads(cli("logs", "show", prefix + PLAIN, "--json").stdout)
-    assert shown["id"] == trail[0]
-    assert shown["request_headers"] == [["accept", "*/*"], ["x-tag", "one"], ["x-tag", "two"]]
-    assert shown["request_body"] == '{"a":\n1}'
-
-
-def test_several_requests_are_a_list_and_an_unknown_one_is_not_found(cli: Cli, trail: list[str]) -> None:
-    rows = json.loads(cli("logs", "show", trail[1], trail[0], "--json").stdout)
-    assert [row["id"] for row in rows] == [trail[1], trail[0]]
-    refused = cli("logs", "show", trail[0], "log_nosuch")
-    assert (refused.returncode, refused.stdout) == (3, "")
-    assert "log_nosuch" in refused.stderr
-
-
 def test_a_terminal_of_80_columns_holds_every_line(cli: Cli, trail: list[str], record: Record) -> None:
     # Of another day, and with more of everything than a line has room for.
     ulid, at_us = encode_ulid(1, bytes(10)), now_us() - 86_400 * 2 * SECOND_US
@@ -295,18 +197,27 @@ def after_path(line: str) -> list[str]:
     return line[line.index(" /") + 2 :].split()[1:]
 
 
-def test_one_request_is_a_sheet_with_a_header_a_line(cli: Cli, trail: list[str]) -> None:
-    sheet = cli("logs", "show", trail[0], "-o", "table", env=TABLE).stdout
-    lines = [line.rstrip() for line in sheet.splitlines()]
-    start = next(number for number, line in enumerate(lines) if line.startswith("request_headers"))
-    texts = [line[len("first_response_time") :].strip() for line in lines[start : start + 5]]
-    assert texts == ["accept: */*", "x-tag: one", "x-tag: two", '{"a":', "1}"]
-    assert max(map(len, lines)) <= 80
-
-
 def test_a_person_is_told_when_there_is_nothing_to_see(cli: Cli, record: Record) -> None:
     notes = [cli("logs", "list", "-o", "table", *filters).stderr for filters in ((), ("--errors",))]
     assert notes == ["no requests yet; 'fastgate serve' runs the gateway\n", "no such requests\n"]
+
+
+def test_pages_go_on_where_the_footer_says(cli: Cli, trail: list[str]) -> None:
+    page = cli("logs", "list", "-n", "2", "-o", "table", env=TABLE)
+    assert page.stderr == f"there are more: add --before {trail[3]} for older ones\n"
+    assert len(page.stdout.splitlines()) == 1 + 2
+    assert listed(cli, "-n", "2", "--before", trail[3]) == [trail[2], trail[1]]
+    last = cli("logs", "list", "-n", "2", "-o", "table", "--before", trail[2], env=TABLE)
+    assert (len(last.stdout.splitlines()), last.stderr) == (1 + 2, "")
+    newer = cli("logs", "list", "-n", "2", "-o", "table", "--after", trail[0], env=TABLE)
+    assert newer.stderr == f"there are more: add --after {trail[2]} for newer ones\n"
+    assert listed(cli, "-n", "2", "--after", trail[0]) == [trail[2], trail[1]]
+    assert listed(cli, "--after", trail[0], "--before", trail[3], "--source", "app") == [trail[1]]
+    # Programs get what they ask for, and no word beside it.
+    piped = cli("logs", "list", "-n", "2", "--json")
+    assert (len(json.loads(piped.stdout)), piped.stderr) == (2, "")
+    assert cli("logs", "list", "-o", "table", "--after", trail[4]).stderr == "no such requests\n"
+    assert cli("logs", "list", "--before", "log_nosuch").returncode == 3
 
 
 def test_a_tail_tells_of_new_requests_and_ends_quietly_on_an_interrupt(
@@ -357,8 +268,57 @@ def test_a_tail_whose_reader_leaves_ends_quietly(
     assert done.stderr == ""
 
 
-@pytest.mark.parametrize("verb", ["list", "show", "tail"])
+@pytest.mark.parametrize("verb", ["list", "show", "tail", "export", "sources", "prune", "verify", "du"])
 def test_help_opens_with_examples_in_80_columns(cli: Cli, verb: str) -> None:
     page = cli("logs", verb, "-h").stdout
     assert page.startswith(f"Examples:\n  fastgate logs {verb}")
     assert max(map(len, page.splitlines())) <= 80
+
+
+def test_a_tail_goes_on_in_a_database_that_was_made_anew(
+    environment: dict[str, str], tmp_path: Path, trail: list[str], empty_database: Path
+) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "fastgate_cli", "logs", "tail", "--json", "-n", "1"],
+        env=environment,
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as tail:
+        assert tail.stdout
+        assert tail.stderr
+        assert json.loads(tail.stdout.readline())["id"] == trail[4]
+        for suffix in ("", "-wal", "-shm"):
+            (tmp_path / f"fastgate.db{suffix}").unlink(missing_ok=True)
+        trouble = tail.stderr.readline()
+        assert trouble.startswith("there is no database at ")
+        assert trouble.endswith("; waiting\n")
+        copyfile(empty_database, tmp_path / "new.db")
+        with open_database(tmp_path / "new.db", create=False) as database:
+            at_us = now_us()
+            ulid = encode_ulid(5, bytes(10))
+            record_events(database, [begin(ulid, at_us), end(ulid, at_us, 10)])
+        (tmp_path / "new.db").rename(tmp_path / "fastgate.db")
+        assert tail.stderr.readline() == "following again\n"
+        assert json.loads(tail.stdout.readline())["id"] == f"log_{ulid}"
+        tail.send_signal(signal.SIGINT)
+        assert tail.wait(10) == 130
+
+
+def test_an_interrupted_tail_leaves_no_half_row(
+    environment: dict[str, str], tmp_path: Path, record: Record
+) -> None:
+    start = now_us() - MINUTE_US
+    record([begin(encode_ulid(n, bytes(10)), start + n, path="/" + "x" * 400) for n in range(3000)])
+    command = [sys.executable, "-m", "fastgate_cli", "logs", "tail", "--json", "-n", "0"]
+    with subprocess.Popen(command, env=environment, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as tail:
+        assert tail.stdout
+        room, waiting = fcntl(tail.stdout, F_GETPIPE_SZ), array("i", [0])
+        while waiting[0] < room // 2:  # then it is writing, or waits for room
+            ioctl(tail.stdout, termios.FIONREAD, waiting)
+        tail.send_signal(signal.SIGINT)
+        rest = tail.stdout.read()
+        assert tail.wait(10) == 130
+    assert rest.endswith("\n")
+    assert all(json.loads(line)["path"].endswith("x") for line in rest.splitlines())

@@ -106,7 +106,8 @@ def test_a_list_without_requests_has_empty_bars(capsys: pytest.CaptureFixture[st
     assert capsys.readouterr().err == "nothing\n"
 
 
-def test_a_pipe_has_room_for_every_column() -> None:
+def test_a_pipe_has_room_for_every_column(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
     rows = [{**path_row(), "start": None}]
     with redirect_stdout(StringIO()):
         names = [column.name for column in fit_columns(rows, HOUR_COLUMNS, UTC)]

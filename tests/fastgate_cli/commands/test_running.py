@@ -16,6 +16,7 @@ import pytest
 
 from fastgate_cli.columns import format_uptime
 from fastgate_cli.commands import running as running_module
+from fastgate_cli.context import Invocation
 from proxy.running import Note, RunningFile
 from tests.proxy.gateways import WAIT_SECONDS, ServedGateway, await_that, read_rest
 
@@ -54,6 +55,15 @@ def test_without_a_gateway_the_answer_is_no(cli: Cli, command: str) -> None:
     error, hint = done.stderr.splitlines()
     assert error == "error: no gateway of this configuration is running"
     assert "fastgate serve" in hint
+
+
+def test_the_note_of_a_gateway_is_found_if_there_is_one(tmp_path: Path, held: RunningFile) -> None:
+    config = tmp_path / "fastgate.yaml"
+    found = running_module.find_note(Invocation(config, {}))
+    assert found
+    assert found.address == "http://127.0.0.1:1"
+    config.write_text("audit: {directory: elsewhere}\n")
+    assert running_module.find_note(Invocation(config, {})) is None
 
 
 def test_programs_get_the_reason_as_json(cli: Cli) -> None:

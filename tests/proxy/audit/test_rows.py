@@ -68,7 +68,7 @@ def test_the_facts_of_a_request_are_those_of_its_row(tmp_path: Path) -> None:
     *first, path, ip, target, agent, error = texts
     merged = (*first, path, ip, f"{path}\n{target}\n{agent}", error)
     assert tuple(recorded) == (place, *merged, *figures)
-    assert place == (BEGAN_US + 7) * 4096 + 7
+    assert place == (BEGAN_US + 7) * 1024 + 7
 
 
 def body_of(body: bytes, size: int | None = None, error: str | None = None) -> object:

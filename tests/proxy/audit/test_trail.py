@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import resource
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -162,3 +162,63 @@ def test_bodies_in_memory_are_counted_and_given_back(bench: Bench) -> None:
 def test_without_headers_a_policy_keeps_none() -> None:
     policy = replace(build_audit_policy(AuditSettings(include_headers=False)))
     assert not policy.include_headers
+
+
+class DeferredBench(Bench):
+    """A trail that may write what comes before the event loop goes on together."""
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(directory)
+        self.calls: list[Callable[[], None]] = []
+        policy = build_audit_policy(AuditSettings())
+        self.trail = AuditTrail(JournalWriter(directory, "v"), policy, defer=self.calls.append)
+
+    def records(self) -> int:
+        return sum(count_records(each.path.read_bytes()) for each in list_segments(self.directory))
+
+    def serve(self) -> None:
+        exchange = self.open()
+        exchange.begin(FORWARD)
+        exchange.end()
+
+
+def count_records(data: bytes) -> int:
+    count = start = 0
+    while start < len(data):
+        start += 8 + int.from_bytes(data[start : start + 4], "little")
+        count += 1
+    return count
+
+
+def test_a_beginning_is_there_at_once_and_ends_are_written_together(tmp_path: Path) -> None:
+    bench = DeferredBench(tmp_path)
+    for number in range(1, 4):
+        bench.serve()
+        assert bench.sequences() == [*range(1, number + 1)]
+    assert len(bench.calls) == 3  # a beginning takes along what waits
+    assert [type(event) for event in bench.events()].count(End) == 2
+    for call in bench.calls:
+        call()
+    assert [type(event) for event in bench.events()] == [Begin, End] * 3
+    assert bench.records() == 4
+
+
+def test_what_waits_to_be_written_is_bounded(tmp_path: Path) -> None:
+    bench = DeferredBench(tmp_path)
+    refusal = Refuse(401, "invalid_api_key", "no", "unknown_api_key")
+    for _ in range(200):
+        bench.open().refuse(refusal, 401, "unknown_api_key", 1)
+    assert 200 - len(bench.sequences()) <= trail_module.PENDING_EVENTS_MAX
+    bench.trail.flush()
+    assert bench.sequences() == [*range(1, 201)]
+
+
+def test_ends_that_wait_are_not_lost_with_a_beginning_that_is_refused(tmp_path: Path) -> None:
+    bench = DeferredBench(tmp_path)
+    bench.serve()
+    with full_disk(), pytest.raises(JournalError):
+        bench.open().begin(FORWARD)
+    assert [type(event) for event in bench.events()] == [Begin]
+    bench.trail.retry()
+    assert [type(event) for event in bench.events()] == [Begin, End]
+    assert not bench.trail.is_failing

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import threading
 from dataclasses import asdict
 from pathlib import Path
 
@@ -107,3 +109,27 @@ def test_rows_that_were_imported_are_nobody_s(site: Site) -> None:
     site.execute("UPDATE audit_logs SET writer_id = NULL, sequence = NULL")
     site.execute("DELETE FROM journal_writers")
     assert site.verify() == verdict()
+
+
+def test_nothing_seems_lost_while_segments_come_and_go(site: Site) -> None:
+    writer = JournalWriter(site.directory, "w", segment_bytes_max=200)
+    stop = threading.Event()
+
+    def work() -> None:
+        for sequence in itertools.count(1):
+            site.write(writer, sequence)
+            site.recorder.step()
+            if stop.is_set():
+                break
+        site.recorder.close()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        verdicts = [site.verify() for _ in range(60)]
+    finally:
+        stop.set()
+        thread.join()
+    assert {each["lost"] for each in verdicts} == {0}
+    final = site.verify()
+    assert final["accepted"] == final["stored"] >= verdicts[-1]["accepted"]

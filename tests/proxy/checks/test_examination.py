@@ -49,7 +49,7 @@ def test_a_sound_configuration_passes_in_order_and_nothing_is_touched(
     before = snapshot_of(tmp_path)
     checks = list(examine(subject_of(settings, tmp_path)))
     assert snapshot_of(tmp_path) == before
-    middle = ["integrity", "disk", "journal", "port", "gateway", "routes", "backend", "keys"]
+    middle = ["integrity", "disk", "journal", "limits", "port", "gateway", "routes", "backend", "keys"]
     assert [check.check for check in checks] == [*ALWAYS, *middle, *LAST]
     assert {check.status for check in checks if check.check not in ("gateway", "disk", "open files")} == {
         "passed"
@@ -62,7 +62,8 @@ def test_where_nothing_is_set_up_the_rest_is_told_and_nothing_made(bare: Setting
     before = snapshot_of(tmp_path)
     checks = list(examine(subject_of(bare, tmp_path)))
     assert snapshot_of(tmp_path) == before
-    assert [check.check for check in checks] == [*ALWAYS, "disk", "journal", "port", "gateway", *LAST]
+    middle = ["disk", "journal", "limits", "port", "gateway"]
+    assert [check.check for check in checks] == [*ALWAYS, *middle, *LAST]
     assert "failed" not in {check.status for check in checks}
 
 
@@ -74,6 +75,7 @@ def test_where_nothing_is_set_up_the_rest_is_told_and_nothing_made(bare: Setting
         ("check_integrity", "integrity"),
         ("check_room", "disk"),
         ("check_journal", "journal"),
+        ("check_places", "places"),
         ("check_port", "port"),
         ("find_gateway", "gateway"),
         ("check_gateway", "gateway"),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import select
 import socket
 import struct
 import threading
@@ -75,6 +76,10 @@ class Wire:
 
     def send_chunk(self, data: bytes) -> None:
         self.send(b"%x\r\n%b\r\n" % (len(data), data))
+
+    def has_data(self) -> bool:
+        """Tell whether there is anything to be read now."""
+        return bool(self._buffer) or bool(select.select([self._sock], [], [], 0)[0])
 
     def read_until(self, marker: bytes) -> bytes:
         """Return what comes up to and with the marker; fails if the connection ends before it."""

@@ -51,6 +51,50 @@ def test_the_head_arrives_before_there_is_a_body(gate: Fixture, backend: Fixture
     assert client.read_until(b"body")
 
 
+def test_without_streaming_an_answer_is_sent_when_all_of_it_is_there(
+    make_gate: Fixture, backend: Fixture
+) -> None:
+    proxy = ProxySettings(enable_streaming=False)
+    gate = make_gate(routes=[NewRoute("/v1/*", backend.host)], proxy=proxy)
+    client = gate.send()
+    wire = backend.accept()
+    wire.read_head()
+    wire.send(EVENT_STREAM)
+    wire.send_chunk(b"data: one\n\n")
+    assert gate.ask("/elsewhere").status == 404  # by then anything would have come
+    assert not client.has_data()
+    wire.send_chunk(b"data: two\n\n")
+    wire.send(b"0\r\n\r\n")
+    reply = client.read_reply()
+    assert reply.body == b"data: one\n\ndata: two\n\n"
+    end = gate.end_of(reply)
+    assert (end.error, end.is_stream, end.chunks, end.response_size) == (None, True, 2, 22)
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nshort", "upstream_truncated"),
+        (b"HTTP/1.1 200 OK\r\ncontent-length: 101\r\n\r\n" + b"x" * 101, "upstream_invalid"),
+    ],
+    ids=["broken off", "too long"],
+)
+def test_without_streaming_an_answer_that_is_not_whole_or_too_long_is_a_502(
+    make_gate: Fixture, backend: Fixture, answer: bytes, reason: str
+) -> None:
+    proxy = ProxySettings(enable_streaming=False, max_body_size=100)
+    gate = make_gate(routes=[NewRoute("/v1/*", backend.host)], proxy=proxy)
+    client = gate.send()
+    wire = backend.accept()
+    wire.read_head()
+    wire.send(answer)
+    wire.close()
+    reply = client.read_reply()
+    assert (reply.status, json.loads(reply.body)["error"]["code"]) == (502, "upstream_invalid")
+    end = gate.end_of(reply)
+    assert (end.status, end.error) == (502, reason)
+
+
 @pytest.mark.parametrize(
     ("encoding", "body"),
     [
@@ -350,8 +394,8 @@ def test_a_chunked_body_over_the_limit_is_a_413_and_aborts_the_backend(
     client.send_chunk(b"x" * 60)
     wire = backend.accept()
     wire.read_until(b"x" * 60)
-    client.send_chunk(b"x" * 60)
-    client.send(b"0\r\n\r\n")
+    # Together: an answer to a body that has not come to its end would be the last on its connection.
+    client.send(b"3c\r\n" + b"x" * 60 + b"\r\n0\r\n\r\n")
     reply = client.read_reply("POST")
     assert (reply.status, json.loads(reply.body)["error"]["code"]) == (413, "body_too_large")
     assert b"0\r\n\r\n" not in wire.read_rest()

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from proxy.errors import ConfigurationError
 from proxy.settings import Settings, database_path, load_settings
+from proxy.settings.load import list_variables
 
 
 class Gate:
@@ -145,6 +146,15 @@ def test_short_variables_are_weaker_than_full_ones(gate: Gate) -> None:
     assert gate.load(**short, FASTGATE_APP_PORT="2").app.port == 2
     full = gate.load(**short, FASTGATE_SECURITY_ADMIN_TOKEN="strong", FASTGATE_ADMIN_TOKEN="middle")
     assert full.security.admin_token == "strong"
+
+
+def test_the_variables_of_a_setting_are_known_the_strongest_first() -> None:
+    assert list_variables("security.admin_token") == (
+        "FASTGATE_SECURITY_ADMIN_TOKEN",
+        "FASTGATE_ADMIN_TOKEN",
+        "ADMIN_TOKEN",
+    )
+    assert list_variables("proxy.timeout") == ("FASTGATE_PROXY_TIMEOUT",)
 
 
 def test_an_empty_variable_counts_as_unset(gate: Gate) -> None:

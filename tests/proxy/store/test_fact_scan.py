@@ -15,7 +15,7 @@ from peewee import SQL, fn
 from proxy.errors import DatabaseError
 from proxy.store import fact_scan
 from proxy.store.database import Database, open_database
-from proxy.store.fact_scan import Reading, Span, read_facts, to_numbers
+from proxy.store.fact_scan import Reading, Span, add_values, read_facts, to_numbers
 from proxy.store.models import LogFact
 
 EVERY = SQL("1 = 1")
@@ -59,7 +59,7 @@ def test_each_request_of_a_span_is_read_once(
     spans = [*pairwise(bounds)]
     found: dict[int, list[str]] = {number: [] for number in range(len(spans))}
     for reading in read(database, spans):
-        took, tens = reading.values
+        took, tens = (text.split(",") if text else [] for text in reading.values)
         assert len(tens) <= rows_per_reading
         assert took == [str(int(ten) // 10) for ten in tens if int(ten) % 3]
         assert reading.totals == [2 * len(tens)]
@@ -71,9 +71,9 @@ def test_each_request_of_a_span_is_read_once(
 def test_what_a_condition_keeps_out_is_not_read(database: Database) -> None:
     fill(database, {1, 2, 4, 5})
     (reading,) = read(database, [(0, 9)], LogFact.place > 3)
-    assert reading == (0, [["4", "5"], ["40", "50"]], [4])
+    assert reading == (0, ["4,5", "40,50"], [4])
     (reading,) = read(database, [(0, 9)], LogFact.place > 7)
-    assert reading == (0, [[], []], [0])
+    assert reading == (0, ["", ""], [0])
 
 
 def test_of_nothing_nothing_is_read(database: Database) -> None:
@@ -102,10 +102,21 @@ def test_what_goes_wrong_in_the_thread_is_told(database: Database, monkeypatch: 
         [*read_facts(database, [(0, 9)], SQL("nonsense"), [LogFact.place])]
 
 
-def test_numbers_are_made_of_what_was_counted(database: Database) -> None:
-    assert to_numbers(Counter(["12", "-3", "12"])) == {12: 2, -3: 1}
+@given(st.lists(st.integers(-(10**6), 10**6), max_size=50), st.integers(1, 40))
+def test_values_are_counted_whatever_the_steps(numbers: list[int], step: int) -> None:
+    counts = Counter[str]()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fact_scan, "_CHARACTERS_PER_STEP", step)
+        add_values(counts, ",".join(map(str, numbers)))
+        add_values(counts, "")
+    assert to_numbers(counts) == Counter(numbers)
+
+
+def test_what_is_no_number_is_told(database: Database) -> None:
     fill(database, {1})
     database.connection().execute("UPDATE log_facts SET took_ms = 'soon'")
     (reading,) = read(database, [(0, 9)])
+    counts = Counter[str]()
+    add_values(counts, reading.values[0])
     with pytest.raises(DatabaseError, match="not a number"):
-        to_numbers(Counter(reading.values[0]))
+        to_numbers(counts)

@@ -71,7 +71,7 @@ def test_a_text_has_one_number_whoever_asks_for_it(database: Database) -> None:
 
 @pytest.mark.parametrize(
     ("year", "expected"),
-    [(1, PLACE_MIN), (1970, 0), (2026, 1_767_225_600 * 4_096_000_000), (9999, PLACE_MAX)],
+    [(1, PLACE_MIN), (1970, 0), (2026, 1_767_225_600 * 1_024_000_000), (9999, PLACE_MAX)],
 )
 def test_every_moment_can_be_asked_for(year: int, expected: int) -> None:
     assert bound_place(datetime(year, 1, 1, tzinfo=UTC)) == expected

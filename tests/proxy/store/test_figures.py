@@ -15,7 +15,9 @@ def outcome(source: int, status: int, flags: int = 0, interval: int = 0) -> str:
 
 
 def reading(outcomes: list[str], took: str = "", ttfb: str = "", gateway: str = "") -> Reading:
-    return Reading(0, [outcomes, took.split(), ttfb.split(), gateway.split()], [10, 100])
+    return Reading(
+        0, [",".join(values) for values in (outcomes, took.split(), ttfb.split(), gateway.split())], [10, 100]
+    )
 
 
 def test_readings_add_up_to_figures() -> None:
@@ -48,6 +50,6 @@ def test_a_tally_comes_apart_by_source_and_by_part_of_time() -> None:
 
 def test_values_beyond_those_of_a_tally_do_not_count() -> None:
     tally = Tally()
-    more = Reading(0, [[outcome(7, 200)], ["5"], [], [], ["99"]], [0, 0])
+    more = Reading(0, [outcome(7, 200), "5", "", "", "99"], [0, 0])
     tally.add(more)
     assert tally.sum_up().p99_ms == 5

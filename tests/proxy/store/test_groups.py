@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,10 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.store.database import Database, open_database
-from proxy.store.groups import Group, choose_largest, count_groups, merge_groups, sum_groups, tag_group
+from proxy.store.groups import Group, choose_largest, count_groups, tag_errors, tag_group
 from proxy.store.models import LogFact
-
-groups = st.builds(Group, *[st.integers(0, 99)] * 4)
 
 
 @pytest.fixture
@@ -41,21 +38,23 @@ def test_a_request_is_told_by_one_number(
 ) -> None:
     LogFact.insert(place=1, id="log", path_n=number, **columns).execute(database.peewee)
     query = LogFact.select(tag_group(LogFact.path_n)).bind(database.peewee)
-    assert count_groups(Counter([str(query.scalar())])) == {number: expected}
+    assert count_groups({query.scalar(): 1}) == {number: expected}
+    query = LogFact.select(tag_errors(LogFact.path_n)).bind(database.peewee)
+    assert count_groups({query.scalar(): 1}) == {number: Group(1, errors=expected.errors)}
 
 
 def test_groups_are_counted() -> None:
-    counts = Counter({"16": 3, "17": 2, "20": 1, "24": 4})
-    assert count_groups(counts) == {2: Group(6, errors=2, streams=1), 3: Group(4)}
+    tags = {16: 3, 17: 2, 20: 1, 24: 4, 30: 5}
+    assert count_groups(tags) == {2: Group(6, errors=2, streams=1), 3: Group(9, in_flight=5, streams=5)}
 
 
-@given(st.lists(st.tuples(st.integers(0, 3), groups), max_size=12))
-def test_together_they_are_as_many_as_before(pairs: list[tuple[int, Group]]) -> None:
-    merged = merge_groups(pairs)
-    assert set(merged) == {number for number, _ in pairs}
-    assert sum_groups(merged.values()) == sum_groups(group for _, group in pairs)
-    for number, group in merged.items():
-        assert group.requests == sum(one.requests for which, one in pairs if which == number)
+@given(st.dictionaries(st.integers(-100, 100), st.integers(1, 99), max_size=12), st.integers(1, 5))
+def test_several_groups_become_one(tags: dict[int, int], width: int) -> None:
+    apart, together = count_groups(tags), count_groups(tags, lambda number: number // width)
+    assert {number // width for number in apart} == set(together)
+    for number, group in together.items():
+        parts = [one for which, one in apart.items() if which // width == number]
+        assert group == Group(*map(sum, zip(*parts, strict=True)))
 
 
 def test_the_largest_come_first_and_those_of_one_size_in_their_order() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -15,6 +15,8 @@ from proxy.store.logs import list_logs
 from proxy.store.models import AuditLogRow
 from proxy.store.routes import NewRoute, add_route
 from tests.proxy.store.rows import NOW, begin, names, record
+
+FIRST_TIME, LAST_TIME = datetime(2, 1, 1, tzinfo=UTC), datetime(9998, 1, 1, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -34,8 +36,7 @@ def find_rows(database: Database, wanted: LogFilter) -> list[str]:
         (LogFilter(), "chat models refused running"),
         (LogFilter(since=NOW + timedelta(seconds=1)), "models refused running"),
         (LogFilter(until=NOW + timedelta(seconds=1)), "chat"),
-        (LogFilter(until=NOW.replace(year=9999)), "chat models refused running"),
-        (LogFilter(since=NOW.replace(year=1)), "chat models refused running"),
+        (LogFilter(since=FIRST_TIME, until=LAST_TIME), "chat models refused running"),
         (LogFilter(keys=["key_1", "key_9"]), "chat models"),
         (LogFilter(sources=["ci"]), "models"),
         (LogFilter(routes=["rt_1"]), "chat"),
@@ -55,6 +56,8 @@ def find_rows(database: Database, wanted: LogFilter) -> list[str]:
         (LogFilter(grep="NO_ROUTE"), "refused"),
         (LogFilter(grep="50%"), "models"),
         (LogFilter(grep="curl"), "chat"),
+        (LogFilter(grep="nothing of this"), ""),
+        (LogFilter(grep="v1"), "chat models running"),
         (LogFilter(keys=["key_1"], methods=["POST"]), "chat"),
         (LogFilter(keys=["bad\udcff"]), ""),
     ],

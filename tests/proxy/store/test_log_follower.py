@@ -153,6 +153,50 @@ def test_pruning_and_vacuum_neither_repeat_nor_lose(database: Database) -> None:
     assert names(follower.poll()) == ["newest"]
 
 
+def test_the_place_is_found_again_although_its_row_is_gone_too(database: Database) -> None:
+    for index in range(10):
+        record(database, f"n{index}", second=index)
+    follower = LogFollower(database, EVERYTHING)
+    follower.start(1)
+    execute(database, "DELETE FROM audit_logs WHERE id IN ('log_n0', 'log_n9')")
+    execute(database, "VACUUM")
+    record(database, "new", second=20)
+    record(database, "newer", second=21)
+    assert names(follower.poll()) == ["new", "newer"]
+
+
+def test_it_goes_on_in_a_database_that_took_the_place_of_the_other(
+    database: Database, tmp_path: Path
+) -> None:
+    for index in range(3):
+        record(database, f"n{index}", second=index)
+    follower = LogFollower(database, EVERYTHING)
+    follower.start(1)
+    with open_database(tmp_path / "other.db", create=True) as other:
+        # A restored backup knows the first two; rows that come late are told, whatever their numbers.
+        for name, second in (("n0", 0), ("n1", 1), ("x", 10), ("y", 11), ("z", 12)):
+            record(other, name, second=second)
+        execute(other, "DELETE FROM audit_logs WHERE rowid = 3")
+        follower.resume(other)
+        assert names(follower.poll()) == ["y", "z"]
+        record(other, "last", second=13)
+        assert names(follower.poll()) == ["last"]
+
+
+def test_what_is_in_flight_is_found_by_an_index(database: Database) -> None:
+    statements: list[str] = []
+    database.connection().set_trace_callback(statements.append)
+    LogFollower(database, EVERYTHING).start(10)
+    database.connection().set_trace_callback(None)
+    plans = [
+        row[3]
+        for statement in statements
+        if "SELECT" in statement
+        for row in database.connection().execute(f"EXPLAIN QUERY PLAN {statement}")
+    ]
+    assert any("audit_logs_in_flight" in plan for plan in plans)
+
+
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.sampled_from(["begin", "end", "record", "poll"]), max_size=30))
 def test_every_beginning_seen_and_every_end_is_told_once(database: Database, steps: list[str]) -> None:

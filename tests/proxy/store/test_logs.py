@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from proxy.errors import NotFoundError
 from proxy.store.database import Database, open_database
 from proxy.store.log_filter import LogFilter
-from proxy.store.logs import get_log, list_logs
+from proxy.store.logs import count_logs, get_log, list_logs
 from tests.proxy.store.rows import NOW, begin, names, record
 
 EVERYTHING = LogFilter()
@@ -32,8 +34,53 @@ def test_lists_are_newest_first_and_limited(database: Database) -> None:
         record(database, name, second=index)
     assert find(database) == ["d", "c", "b", "a"]
     assert find(database, limit=2) == ["d", "c"]
-    assert find(database, limit=2, newest_first=False) == ["a", "b"]
-    assert find(database, limit=2**70) == ["d", "c", "b", "a"]
+    assert find(database, limit=2, newest_first=False) == ["c", "d"]
+    assert find(database, newest_first=False) == ["a", "b", "c", "d"]
+    assert find(database, limit=2**70) == find(database, limit=2**70, newest_first=False)[::-1]
+
+
+def test_a_list_goes_on_before_or_after_a_request(database: Database) -> None:
+    for index, name in enumerate("abcdef"):
+        record(database, name, second=index // 2)  # two and two of the same microsecond
+    everything = find(database)
+    assert sorted(everything) == list("abcdef")
+    oldest, newest = f"log_{everything[-1]}", f"req_{everything[0]}"
+    assert find(database, before=newest, limit=2) == everything[1:3]
+    assert find(database, after=oldest, limit=2) == everything[3:5]
+    assert find(database, after=oldest, limit=2, newest_first=False) == everything[4:2:-1]
+    assert find(database, after=oldest, before=newest, limit=2) == everything[1:3]
+    assert find(database, before=oldest) == find(database, after=newest) == []
+    with pytest.raises(NotFoundError):
+        list_logs(database, EVERYTHING, before="log_nosuch")
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.integers(0, 3), max_size=12), st.integers(1, 5))
+def test_pages_in_either_direction_hold_every_request_once(
+    database: Database, seconds: list[int], size: int
+) -> None:
+    with database.transaction():
+        for table in ("audit_logs", "log_facts"):
+            database.connection().execute(f"DELETE FROM {table}")
+    for number, second in enumerate(seconds):
+        record(database, f"{number}", second=second)
+    everything, backwards, forwards = find(database), list[str](), list[str]()
+    if everything:
+        backwards, forwards = everything[:1], everything[-1:]
+    while page := find(database, before=f"log_{backwards[-1]}", limit=size) if backwards else []:
+        backwards += page
+    while page := find(database, after=f"log_{forwards[0]}", limit=size) if forwards else []:
+        forwards = page + forwards
+    assert backwards == forwards == everything
+    assert len(everything) == len(seconds)
+
+
+def test_requests_are_counted_as_they_are_listed(database: Database) -> None:
+    assert count_logs(database, EVERYTHING) == 0
+    record(database, "a")
+    record(database, "b", second=1, status_code=500)
+    assert count_logs(database, EVERYTHING) == 2
+    assert count_logs(database, LogFilter(errors=True)) == 1
 
 
 def test_a_list_does_without_headers_and_bodies(database: Database) -> None:

@@ -14,7 +14,7 @@ from proxy.store.database import Database, open_database
 from proxy.store.log_filter import LogFilter
 from proxy.store.logs import get_log, list_logs
 from proxy.store.models import JournalWriterRow
-from proxy.store.retention import Pruned, Pruner, count_prunable
+from proxy.store.retention import Pruned, Pruner, count_prunable, count_unseen
 from tests.proxy.store.rows import NOW, begin, insert_rows, names, record
 
 DAY = 86_400
@@ -73,6 +73,7 @@ def test_bodies_go_and_the_rest_of_the_row_stays(database: Database) -> None:
     record(database, "none", second=-2 * DAY + 1)
     record(database, "new", **bodies)
     assert count_prunable(database, CUTOFF_US, bodies=True) == 1
+    assert count_unseen(database, CUTOFF_US) == 2
     pruner = Pruner(database)
     assert work_off(pruner.prune_bodies) == 1
     row = get_log(database, "log_old")
@@ -80,6 +81,14 @@ def test_bodies_go_and_the_rest_of_the_row_stays(database: Database) -> None:
     assert get_log(database, "log_new")["request_body"] == "q"
     # What has been looked at is not looked at again.
     assert pruner.prune_bodies(CUTOFF_US) == (0, 0)
+    assert count_unseen(database, CUTOFF_US) == 0
+
+
+def test_any_time_can_be_asked_for(database: Database) -> None:
+    record(database, "a")
+    ages_ago, some_day = -(10**17), 10**17  # years 1 and 5138
+    assert count_prunable(database, ages_ago) == work_off(Pruner(database).prune_rows, ages_ago) == 0
+    assert count_prunable(database, some_day) == work_off(Pruner(database).prune_rows, some_day) == 1
 
 
 def test_words_go_once_no_request_has_them(database: Database) -> None:
@@ -92,6 +101,15 @@ def test_words_go_once_no_request_has_them(database: Database) -> None:
     assert "/now" in words
     assert "/only/then" not in words
     assert names(list_logs(database, LogFilter(path_glob="/now"))) == ["new"]
+
+
+def test_words_of_a_request_that_is_still_in_flight_stay(database: Database) -> None:
+    record(database, "old", second=-3 * DAY, path="/only/then")
+    begin(database, "running", second=-3 * DAY, path="/still")
+    pruner = Pruner(database)
+    work_off(pruner.prune_rows)
+    work_off(pruner.prune_words)
+    assert names(list_logs(database, LogFilter(path_glob="/still"))) == ["running"]
 
 
 def test_a_great_many_are_deleted_in_many_small_steps(database: Database) -> None:

@@ -36,6 +36,17 @@ def test_fastgates_own_file_is_accepted_while_it_is_in_use(tmp_path: Path) -> No
         check_owner(path)
 
 
+def test_fastgates_own_file_is_known_in_the_middle_of_a_checkpoint(tmp_path: Path) -> None:
+    path = tmp_path / "f.db"
+    open_database(path, create=True).close()
+    # A checkpoint writes the first page, which says how many there are, before it appends the last.
+    with path.open("r+b") as file:
+        file.truncate(path.stat().st_size - 4096)
+    check_owner(path)
+    with pytest.raises(DatabaseError, match="damaged"):
+        open_database(path, create=False)
+
+
 def test_looking_at_a_file_leaves_nothing_beside_it(tmp_path: Path) -> None:
     path = tmp_path / "other.db"
     with closing(sqlite3.connect(path)) as connection:
