@@ -54,8 +54,7 @@ def draw_table(rows: Sequence[Row], columns: Sequence[Column], zone: tzinfo, *, 
 def draw_stream(rows: Iterable[Row], columns: Sequence[Column], zone: tzinfo, *, wide: bool) -> None:
     """Draw rows as they come: each is a line of its own, at widths that are fixed from the start."""
     available = line_width()
-    natural = [_stream_width(column, available) for column in columns]
-    widths = fit_widths(natural, columns, available)
+    widths = fit_stream(columns, available)
     width = _sum_width(widths)
     _print(_new_table(columns, widths, show_header=True), width)
     for row in rows:
@@ -162,7 +161,7 @@ def measure_columns(rows: Sequence[Row], columns: Sequence[Column], zone: tzinfo
 
 
 def _measure_columns(columns: Sequence[Column], cells: Sequence[Sequence[str]]) -> list[int]:
-    titles = [_title_of(column) for column in columns]
+    titles = [title_of(column) for column in columns]
     return [max(map(cell_len, texts)) for texts in zip(titles, *cells, strict=True)]
 
 
@@ -188,11 +187,16 @@ def _sum_width(widths: Sequence[int]) -> int:
     return sum(widths) + GAP * (len(widths) - 1)
 
 
-def _stream_width(column: Column, available: int) -> int:
-    return max(len(_title_of(column)), column.width or (available if column.elastic else 0))
+def fit_stream(columns: Sequence[Column], available: int) -> list[int]:
+    """Return the widths that columns have in a line whatever the rows are."""
+    natural = [
+        max(len(title_of(column)), column.width or (available if column.elastic else 0)) for column in columns
+    ]
+    return fit_widths(natural, columns, available)
 
 
-def _title_of(column: Column) -> str:
+def title_of(column: Column) -> str:
+    """Return what stands above a column."""
     return (column.title or column.name.replace("_", " ")).upper()
 
 
@@ -202,7 +206,7 @@ def _new_table(columns: Sequence[Column], widths: Sequence[int], *, show_header:
         box=None, padding=padding, pad_edge=False, show_header=show_header, header_style=_TITLE_STYLE
     )
     for column, width in zip(columns, widths, strict=True):
-        title = Text(_title_of(column))
+        title = Text(title_of(column))
         overflow: Literal["fold", "ellipsis"] = "fold" if column.wraps else "ellipsis"
         is_one_line = not column.wraps
         table.add_column(title, justify=column.justify, width=width, no_wrap=is_one_line, overflow=overflow)

@@ -46,6 +46,7 @@ class FastGateGroup(LazyGroup):
         "metrics": CommandPlace(
             f"{_HOME}.metrics:app", "Figures: requests, errors, latency, and what was most."
         ),
+        "top": CommandPlace(f"{_HOME}.top:top", "A live dashboard: rates, latency, the latest requests."),
         "config": CommandPlace(f"{_HOME}.config:app", "The settings in force, and changes to their file."),
         "export": CommandPlace(f"{_HOME}.export:export_document", "Write keys and routes as one document."),
         "diff": CommandPlace(f"{_HOME}.apply:diff_document", "Compare the database with a document."),

@@ -58,17 +58,29 @@ def draw_sheet(
 
     Replies of language models are spelled out, or, if `is_raw`, shown as their JSON.
     """
-    width = line_width()
-    console = new_console(StringIO(), width)
+    console = new_console(StringIO(), line_width())
+    return print_sheet(row, zone, console, now=now, is_raw=is_raw, lines_max=lines_max)
+
+
+def print_sheet(
+    row: Row,
+    zone: tzinfo,
+    console: Console,
+    *,
+    now: datetime,
+    is_raw: bool = False,
+    lines_max: int | None = None,
+) -> str:
+    """Return what a console that writes into a StringIO makes of a request, as `draw_sheet` does."""
     console.print(_draw_head(row, now), _draw_facts(row, zone), sep="\n", crop=False)
     if timing := split_time(row):
-        console.print(Text(), _draw_timing(timing, min(width, BAR_CELLS_MAX)), sep="\n")
+        console.print(Text(), _draw_timing(timing, min(console.width, BAR_CELLS_MAX)), sep="\n")
     for side in ("request", "response"):
         _print_headers(console, f"{side} headers", row[f"{side}_headers"])
         if recorded := row[f"{side}_body"]:
             title, lines = _draw_body(recorded, may_be_reply=side == "response" and not is_raw)
             console.print(Text(), Text(f"{side} body", "bold").append_text(title), sep="\n")
-            for line in _bound(_fold(lines, console), lines_max):
+            for line in _bound(_fold(lines, console), lines_max, str(row["id"])):
                 console.print(line, soft_wrap=True)
     drawn: str = console.file.getvalue()  # type: ignore[attr-defined]
     return "".join(line.rstrip(" ") + "\n" for line in drawn.split("\n")[:-1])
@@ -210,7 +222,7 @@ def _fold(lines: Iterable[Line], console: Console) -> Iterator[Text]:
             yield Text(" " * indent).append_text(piece)
 
 
-def _bound(lines: Iterator[Text], lines_max: int | None) -> Iterator[Text]:
+def _bound(lines: Iterator[Text], lines_max: int | None, row_id: str) -> Iterator[Text]:
     """Yield no more lines than that, and then how many there would be."""
     if lines_max is None:
         yield from lines
@@ -218,7 +230,7 @@ def _bound(lines: Iterator[Text], lines_max: int | None) -> Iterator[Text]:
     yield from islice(lines, lines_max)
     if left := sum(1 for _ in islice(lines, _COUNTED_MAX)):
         count = f"{left:,}" if left < _COUNTED_MAX else f"{_COUNTED_MAX:,} and"
-        note = f"… {count} more lines; with -o wide all of them, with --json as they are"
+        note = f"… {count} more lines: logs show {row_id} -o wide"
         yield Text(" " * _INDENT + note, "dim")
 
 

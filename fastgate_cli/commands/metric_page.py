@@ -43,6 +43,7 @@ _SIDE_BY_SIDE = 80
 _CELL_WIDTH_MIN, _CELL_WIDTH_MAX = 10, 16
 _COUNT_WIDTH, _SHARE_WIDTH, _NAME_WIDTH, _LATENCY_WIDTH = 8, 7, 10, 7
 _STATUSES_MIN, _TOPS_MIN = 4, 3
+_COUNTED_WIDTH_MIN = 32
 _NO_STATUS, _OTHERS = "none", "more"
 
 
@@ -87,6 +88,7 @@ def measure_page() -> tuple[int, int]:
 def build_page(picture: Picture, sheet: Sheet) -> list[Text]:
     """Return the lines of the page."""
     chart_height = HEIGHT + min(7, sheet.more // 3)
+    statuses = _STATUSES_MIN + min(6, sheet.more // 3)
     paths = _list_top("PATHS", "path", picture.top_paths, sheet)
     sources = _list_top("SOURCES", "source_path", picture.top_sources, sheet)
     parts = [
@@ -94,7 +96,9 @@ def build_page(picture: Picture, sheet: Sheet) -> list[Text]:
         _list_key_figures(picture, sheet),
         build_chart(picture, sheet.zone, sheet.width, chart_height, plain=sheet.plain),
         _put_beside(
-            _list_latency(picture.figures, sheet.zone), _list_statuses(picture.figures, sheet), sheet
+            list_latency(picture.figures, sheet.zone),
+            list_statuses(picture.figures, sheet.half, statuses, sheet.zone, plain=sheet.plain),
+            sheet,
         ),
         _put_beside(paths, sources, sheet),
     ]
@@ -115,7 +119,7 @@ def _list_key_figures(picture: Picture, sheet: Sheet) -> list[Text]:
     figures, zone, rate = picture.figures, sheet.zone, picture.figures.success_rate
     cells = [
         ("requests", format_count(figures.requests, zone), ""),
-        ("per min", _format_rate(picture.requests_per_minute), ""),
+        ("per min", format_rate(picture.requests_per_minute), ""),
         ("success", *_describe_rate(rate, zone)),
         ("errors", format_count(figures.errors, zone), style_errors(figures.errors)),
         ("streams", format_count(figures.streams, zone), ""),
@@ -136,11 +140,13 @@ def _describe_rate(rate: float | None, zone: tzinfo) -> tuple[str, str]:
     return (NO_VALUE, "dim") if rate is None else (format_percent(rate, zone), style_success_rate(rate))
 
 
-def _format_rate(rate: float) -> str:
+def format_rate(rate: float) -> str:
+    """Return a number of requests in some time in five characters."""
     return f"{rate:.1f}" if rate < 999.95 else f"{rate:.0f}" if rate < 9999.5 else f"{rate / 1000:.1f}k"
 
 
-def _list_latency(figures: Figures, zone: tzinfo) -> list[Text]:
+def list_latency(figures: Figures, zone: tzinfo, *, average: bool = True) -> list[Text]:
+    """Return the percentiles of what requests took, a line each; `average` adds a column for it."""
     rows: list[tuple[str, Callable[[Any, tzinfo], str], tuple[float | None, ...]]] = [
         ("duration", format_ms, (figures.p50_ms, figures.p95_ms, figures.p99_ms, figures.avg_ms)),
         ("first byte", format_ms, (figures.ttfb_p50_ms, figures.ttfb_p95_ms, figures.ttfb_p99_ms)),
@@ -150,31 +156,35 @@ def _list_latency(figures: Figures, zone: tzinfo) -> list[Text]:
             (figures.gateway_p50_ms, figures.gateway_p95_ms, figures.gateway_p99_ms),
         ),
     ]
-    names = "".join(name.rjust(_LATENCY_WIDTH) for name in ("P50", "P95", "P99", "AVG"))
+    columns = ("P50", "P95", "P99", "AVG") if average else ("P50", "P95", "P99")
+    names = "".join(name.rjust(_LATENCY_WIDTH) for name in columns)
     lines = [Text("LATENCY".ljust(_NAME_WIDTH) + names, TITLE_STYLE)]
     for title, form, values in rows:
-        cells = [NO_VALUE if value is None else form(value, zone) for value in values]
+        cells = [NO_VALUE if value is None else form(value, zone) for value in values[: len(columns)]]
         lines.append(
             Text.assemble((title.ljust(_NAME_WIDTH), "dim"), *[cell.rjust(_LATENCY_WIDTH) for cell in cells])
         )
     return lines
 
 
-def _list_statuses(figures: Figures, sheet: Sheet) -> list[Text]:
-    """Return how often each status was answered, the most frequent first; those of none were cut off."""
+def list_statuses(figures: Figures, width: int, room: int, zone: tzinfo, *, plain: bool) -> list[Text]:
+    """Return how often each status was answered, the most frequent first; those of none were cut off.
+
+    There is room for so many lines below the title. Where the width is small shares have to do.
+    """
     counts = {str(code): count for code, count in figures.status_codes.items()}
     counts[_NO_STATUS] = figures.requests - figures.in_flight - sum(counts.values())
     ranked = sorted(((count, name) for name, count in counts.items() if count > 0), reverse=True)
-    room = _STATUSES_MIN + min(6, sheet.more // 3)
     if len(ranked) > room:
         ranked[room - 1 :] = [(sum(count for count, _ in ranked[room - 1 :]), _OTHERS)]
-    width = sheet.half - 5 - _COUNT_WIDTH - _SHARE_WIDTH
+    is_counted = width >= _COUNTED_WIDTH_MIN
+    width -= 5 + _SHARE_WIDTH + (_COUNT_WIDTH if is_counted else 0)
     lines = [Text("STATUS", TITLE_STYLE)]
     for count, name in ranked:
         style = style_status_code(int(name)) if name.isdigit() else "red" if name == _NO_STATUS else "dim"
-        bar = build_bar(count, ranked[0][0], width, plain=sheet.plain)
-        share = format_percent(count / figures.requests * 100, sheet.zone)
-        figure = f"{format_count(count, sheet.zone):>{_COUNT_WIDTH}}{share:>{_SHARE_WIDTH}}"
+        bar = build_bar(count, ranked[0][0], width, plain=plain)
+        figure = format_count(count, zone).rjust(_COUNT_WIDTH) if is_counted else ""
+        figure += format_percent(count / figures.requests * 100, zone).rjust(_SHARE_WIDTH)
         lines.append(Text.assemble((name.ljust(5), style), (bar.ljust(width), style), figure))
     return lines
 
@@ -192,7 +202,7 @@ def _list_top(title: str, field: str, rows: Sequence[Row], sheet: Sheet) -> list
         bar = build_bar(row["requests"], shown[0]["requests"], bar_width, plain=sheet.plain)
         lines.append(
             Text.assemble(
-                _cut(row[field] or NO_VALUE, name_width - 1, plain=sheet.plain) + " ",
+                cut_text(row[field] or NO_VALUE, name_width - 1, plain=sheet.plain) + " ",
                 (bar.ljust(bar_width), style),
                 f"{format_count(row['requests'], sheet.zone):>{_COUNT_WIDTH + 1}}",
                 (
@@ -214,8 +224,8 @@ def _put_beside(left: Sequence[Text], right: Sequence[Text], sheet: Sheet) -> li
     return lines
 
 
-def _cut(text: str, width: int, *, plain: bool) -> str:
-    """Return a text at a width; what is cut off is told."""
+def cut_text(text: str, width: int, *, plain: bool) -> str:
+    """Return a text at a width, safe on a terminal; what is cut off is told. `plain` is for ASCII alone."""
     clean = escape_controls(text)
     if plain:
         clean = clean.encode("ascii", "backslashreplace").decode()

@@ -12,16 +12,6 @@ from typer.core import TyperGroup
 from fastgate_cli.groups import build_group
 from fastgate_cli.main import PROGRAM, app
 
-# Documented, and not yet on this branch: commands, options of commands, and pictures that show them. Whoever
-# brings one takes it off here (a test says so); in the end this is empty.
-PENDING: frozenset[str] = frozenset(
-    (
-        "top",
-        "docs/top.svg",
-        "docs/top-wide.svg",
-    )
-)
-
 
 def list_commands() -> dict[str, Any]:
     """Return every command that is no group by its words, as `keys create`, and the program itself as ''."""
@@ -49,17 +39,6 @@ def option_names(command: Any) -> Iterator[tuple[str, ...]]:
         yield tuple(parameter.opts)
         if others:
             yield others
-
-
-def is_pending(words: Sequence[str]) -> bool:
-    """Tell whether a line, without the program's name, uses what is not there yet."""
-    plain = [word for word in words if not word.startswith("-")]
-    for entry in PENDING:
-        command, _, option = entry.partition(" --")
-        parts = command.split()
-        if plain[: len(parts)] == parts and (not option or f"--{option}" in words):
-            return True
-    return False
 
 
 def parse_line(words: Sequence[str]) -> None:

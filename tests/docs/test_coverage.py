@@ -13,7 +13,7 @@ from proxy.metrics import GatewayCollector
 from proxy.relay.counters import Totals
 from proxy.settings import load_settings
 from proxy.settings.listing import Listed, list_settings
-from tests.docs.commands import PENDING, is_pending, list_commands, option_names
+from tests.docs.commands import list_commands, option_names
 from tests.docs.documents import Document, list_documents
 from tests.docs.shell import find_calls
 
@@ -78,16 +78,6 @@ def test_what_no_document_has_is_found() -> None:
     assert not is_told(("--nonsense",), "keys create")
     assert not is_told(("--match",), "keys create")  # of another command
     assert not is_called("keys nonsense", find_home("keys"))
-
-
-def test_what_is_pending_is_not_there_yet() -> None:
-    there = {name for name in PENDING if name.endswith(".svg") and Path(name).exists()}
-    for command, found in COMMANDS.items():
-        if is_pending(command.split()):
-            there.add(command)
-        options = [name for names in option_names(found) for name in names]
-        there |= {f"{command} {name}" for name in options if f"{command} {name}" in PENDING}
-    assert not there, "take these off the list in tests/docs/commands.py"
 
 
 def default_settings(folder: Path) -> Iterator[Listed]:

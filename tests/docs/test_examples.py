@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from tests.docs.commands import is_pending, name_commands, parse_line
+from tests.docs.commands import name_commands, parse_line
 from tests.docs.documents import Block, Document, list_documents
 from tests.docs.sessions import keep_warm, run_session
 from tests.docs.shell import find_calls
@@ -42,18 +41,11 @@ def warm_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield address
 
 
-def hold_back(block: Block) -> Block:
-    """Return a block that is not run, with its preparation, if it uses what is not there yet."""
-    if any(is_pending(words) for words in find_calls(block.text)):
-        return replace(block, not_run="pending")
-    return block
-
-
 @pytest.mark.parametrize("document", RUN, ids=lambda document: document.name)
 def test_the_examples_of_a_document_run(
     document: Document, backend_port: int, warm_address: str, tmp_path: Path
 ) -> None:
-    blocks = [hold_back(block) for block in document.blocks if block.language == "sh"]
+    blocks = [block for block in document.blocks if block.language == "sh"]
     outcome = run_session(tmp_path, blocks, backend_port=backend_port, warm_address=warm_address)
     assert outcome.exit_code == 0, f"{outcome.place.strip()}\n{outcome.printed[-3000:]}"
 
@@ -76,7 +68,7 @@ def test_the_first_day_goes_as_it_is_written(tmp_path: Path) -> None:
 @pytest.mark.parametrize("block", SHELL_BLOCKS, ids=lambda block: block.place)
 def test_every_call_in_an_example_parses(block: Block) -> None:
     for words in find_calls(block.text):
-        if "$@" not in words and not is_pending(words):
+        if "$@" not in words:
             parse_line(words)
 
 
@@ -86,7 +78,7 @@ def test_calls_in_running_text_and_tables_parse() -> None:
         for span in document.code_spans:
             for words in find_calls(span) if span.startswith("fastgate ") else ():
                 # A command without its arguments, or a group, is spoken of and not called.
-                if " ".join(words) in names or is_pending(words):
+                if " ".join(words) in names:
                     continue
                 try:
                     parse_line(words)

@@ -173,7 +173,7 @@ def test_long_bodies_are_bounded_where_that_is_asked_for() -> None:
     row = make_row(request_body=json.dumps(list(range(500))), response_body="line\n" * 99)
     lines = lines_of(row, lines_max=10)
     assert lines.count("  line") == 10
-    assert "  … 492 more lines; with -o wide all of them, with --json as they are" in lines
+    assert "  … 492 more lines: logs show log_1 -o wide" in lines
     assert lines[-1].startswith("  … 90 more lines")
     assert "  499" in [line[2:] for line in lines_of(row)]
 

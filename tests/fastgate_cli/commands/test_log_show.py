@@ -61,7 +61,7 @@ def test_a_terminal_sees_a_part_of_a_long_body_and_how_to_see_all(
 ) -> None:
     code, screen = terminal_cli("logs", "show", long)
     assert code == 0
-    assert "242 more lines; with -o wide all of them" in screen
+    assert "242 more lines: logs show log_" in screen
     assert "\x1b[" in screen
     assert "299" not in screen
     _, screen = terminal_cli("logs", "show", long, "-o", "wide", env={"NO_COLOR": "1"})
