@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Any, NamedTuple
+from itertools import groupby
+from typing import Any, NamedTuple, cast
 
 from proxy.clock import to_us
 from proxy.store.database import Database
@@ -212,10 +213,30 @@ def _is_unfinished_one() -> Any:
     return _is_one() & LogFact.took_ms.is_null()
 
 
-def _move_apart(database: Database, statement: str, rows: list[Columns]) -> None:
-    """Find another turn for each request whose place another one has: of two workers, in one microsecond."""
-    for place, *rest in rows:
-        span = LogFact.place.between(place, int(str(place)) + PLACES_PER_US - 1)
-        found = database.fetch(LogFact.select(LogFact.place, LogFact.id).where(span).order_by(LogFact.place))
-        if rest[-1] not in [row["id"] for row in found]:
-            execute_many(database, statement, [(found[-1]["place"] + 1, *rest)])
+def _move_apart(database: Database, statement: str, rows: Iterable[Columns]) -> None:
+    """Find another turn for each request whose place another one has: of two workers, in one microsecond.
+
+    Those that a microsecond has no turn left for, which takes an import of times without fractions, are given
+    one of the next.
+    """
+    left = list(rows)
+    while left:
+        left.sort(key=_microsecond_of)
+        groups = [(time_us, list(group)) for time_us, group in groupby(left, _microsecond_of)]
+        left = [row for time_us, group in groups for row in _fill(database, statement, time_us, group)]
+
+
+def _microsecond_of(row: Columns) -> int:
+    return cast("int", row[0]) // PLACES_PER_US
+
+
+def _fill(database: Database, statement: str, time_us: int, rows: list[Columns]) -> list[Columns]:
+    """Insert requests where a microsecond has room, and return those that have to look in the next one."""
+    start, end = place_of(time_us), place_of(time_us + 1)
+    span = LogFact.place.between(start, end - 1)
+    query = LogFact.select(LogFact.id, LogFact.place).where(span)
+    there = {row["id"]: row["place"] for row in database.fetch(query)}
+    others = [rest for _, *rest in rows if rest[-1] not in there]
+    free = sorted(set(range(start, end)).difference(there.values()))[: len(others)]
+    execute_many(database, statement, [(place, *rest) for place, rest in zip(free, others, strict=False)])
+    return [(end, *rest) for rest in others[len(free) :]]

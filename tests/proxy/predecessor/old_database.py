@@ -133,5 +133,13 @@ def insert_row(connection: sqlite3.Connection, table: str, row: Row) -> None:
 
 
 def make_logs(count: int) -> list[Row]:
-    """Return many rows of the audit trail, all of one kind."""
-    return [{**LOG, "id": f"log_{n:012}", "request_id": f"req_{n:012}"} for n in range(count)]
+    """Return many rows of the audit trail, all of one kind, each a microsecond after the one before."""
+    return [
+        {
+            **LOG,
+            "id": f"log_{n:012}",
+            "request_id": f"req_{n:012}",
+            "request_time": f"2026-01-31 08:01:00.{n:06}",
+        }
+        for n in range(count)
+    ]

@@ -1,4 +1,4 @@
-"""Ten thousand requests whose clients leave at random moments: no task and no connection stays behind.
+"""Thousands of requests whose clients leave at random moments: no task and no connection stays behind.
 
 `tests/hardening/test_leaving_clients.py` looks at a gateway's process from outside; its tasks can be counted
 only from within.
@@ -18,7 +18,7 @@ from proxy.http1.connection import ClientConnection
 from proxy.store.routes import NewRoute
 
 Fixture = Any
-REQUESTS, AT_ONCE, SEED = 10_000, 100, 20
+REQUESTS, AT_ONCE, SEED = 3_000, 100, 20
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
 PIECES = (*[b"5\r\nevent\r\n"] * 5, b"0\r\n\r\n")
 

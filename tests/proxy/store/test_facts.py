@@ -24,6 +24,7 @@ from proxy.store.facts import (
     place_of,
     write_facts,
 )
+from proxy.store.models import PLACES_PER_US
 
 DAY = 20_484
 BEGAN_US = DAY * US_PER_DAY
@@ -89,6 +90,18 @@ def test_requests_of_one_microsecond_and_one_turn_all_have_a_place(database: Dat
     write_facts(database, book, [fact("a"), fact("b")])
     write_facts(database, book, [fact("c"), fact("a"), fact("next", BEGAN_US + 1)])
     assert read(database, "id") == [("a",), ("b",), ("c",), ("next",)]
+
+
+def test_those_that_a_microsecond_has_no_room_for_are_among_those_of_the_next(database: Database) -> None:
+    names = [f"r{number:04}" for number in range(3 * PLACES_PER_US)]
+    for _ in range(2):  # the second time they are there already
+        for start in range(0, len(names), 1000):
+            chunk = enumerate(names[start : start + 1000], start)
+            write_facts(database, WordBook(), [fact(name, turn=turn) for turn, name in chunk])
+    write_facts(database, WordBook(), [fact("before", BEGAN_US - 1), fact("next", BEGAN_US + 1)])
+    stored = [str(name) for (name,) in read(database, "id")]
+    assert sorted(stored) == sorted(["before", *names, "next"])
+    assert (stored[0], stored[-1]) == ("before", "next")
 
 
 def test_an_end_finds_its_request_whatever_its_turn(database: Database) -> None:

@@ -230,16 +230,16 @@ def _name_fields() -> bytes:
 
 
 def _keep_values() -> bytes:
-    deltas: list[Any] = [{f"v{n}": {"x": [[]] * 100}} for n in range(PARTS_MAX - 1000)]
+    deltas: list[Any] = [{f"v{n}": {"x": [[]] * 20}} for n in range(PARTS_MAX - 1000)]
     return data(*[chunk(choice(**delta)) for delta in deltas])
 
 
 def _begin_calls() -> bytes:
-    return data(*[chunk(choice(tool_calls=[call(0, "", id=f"c{n}", name="f")])) for n in range(30_000)])
+    return data(*[chunk(choice(tool_calls=[call(0, "", id=f"c{n}", name="f")])) for n in range(PARTS_MAX + 2_000)])
 
 
 def _repeat(unit: bytes) -> bytes:
-    return data(chunk(choice(content="a"))) + unit * (2_000_000 // len(unit))
+    return data(chunk(choice(content="a"))) + unit * (500_000 // len(unit))
 
 
 HOSTILE: dict[str, Callable[[], bytes]] = {
@@ -248,7 +248,7 @@ HOSTILE: dict[str, Callable[[], bytes]] = {
     "values": _keep_values,
     "calls": _begin_calls,
     "blocks": lambda: named(
-        *[{"type": "content_block_start", "index": n, "content_block": {}} for n in range(50_000)]
+        *[{"type": "content_block_start", "index": n, "content_block": {}} for n in range(PARTS_MAX + 5_000)]
     ),
     "snapshots": lambda: _repeat(named({"type": "response.completed", "response": {"id": "a", "b": []}})),
     "fragments": lambda: _repeat(data(chunk(choice(content="x")))),
