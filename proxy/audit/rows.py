@@ -11,11 +11,11 @@ from collections.abc import Iterable
 from proxy.audit.bodies import BodyWriter
 from proxy.audit.events import LOG_PREFIX, REQUEST_PREFIX, AuditEvent, Begin, End, FirstByte
 from proxy.clock import format_us
-from proxy.store.facts import Fact, Texts, place_of
+from proxy.store.facts import Texts, place_of
 from proxy.store.recording import NO_END, Batch
 from proxy.store.statements import Columns
 
-_NO_FIGURES: Columns = (None, False, None, None, None, None, None)
+_NO_FIGURES: Columns = (None, 0, None, None, None, None, None)
 
 
 def add_events(
@@ -34,9 +34,7 @@ def add_events(
             if begin is None:
                 _add_end(batch, event, bodies)
             else:
-                columns = _begin_columns(begin, writer_id, created_at)
-                batch.inserts.append(columns + _end_columns(event, bodies))
-                batch.facts.append(_build_fact(begin, event))
+                _add_whole(batch, begin, event, writer_id, created_at, bodies)
         elif isinstance(event, Begin):
             begun[event.ulid] = event
             count += 1
@@ -66,6 +64,18 @@ def _add_begun(batch: Batch, begin: Begin, writer_id: str, created_at: str) -> N
     batch.facts.append((place, _texts(begin, None), (*_NO_FIGURES, LOG_PREFIX + begin.ulid)))
 
 
+def _add_whole(
+    batch: Batch, begin: Begin, end: End, writer_id: str, created_at: str, bodies: BodyWriter
+) -> None:
+    row, error = _begin_columns(begin, writer_id, created_at), end.error
+    if error is None and end.request_body is None and end.response_body is None:
+        batch.common_inserts.append(row + _common_end_columns(end))
+    else:
+        batch.inserts.append(row + _end_columns(end, bodies))
+    place = place_of(begin.began_us, begin.sequence)
+    batch.facts.append((place, _texts(begin, error), (*_figures(end), row[0])))
+
+
 def _add_end(batch: Batch, end: End, bodies: BodyWriter) -> None:
     row_id = LOG_PREFIX + end.ulid
     batch.ends.append((*_end_columns(end, bodies), row_id))
@@ -74,8 +84,8 @@ def _add_end(batch: Batch, end: End, bodies: BodyWriter) -> None:
 
 def _add_first_byte(batch: Batch, first: FirstByte) -> None:
     row_id = LOG_PREFIX + first.ulid
-    batch.first_bytes.append((format_us(first.began_us + first.after_us), True, row_id))
-    batch.fact_first_bytes.append((_round_ms(first.after_us), place_of(first.began_us), row_id))
+    batch.first_bytes.append((format_us(first.began_us + first.after_us), 1, row_id))
+    batch.fact_first_bytes.append(((first.after_us + 500) // 1000, place_of(first.began_us), row_id))
 
 
 def _begin_columns(event: Begin, writer_id: str, created_at: str) -> Columns:
@@ -100,20 +110,29 @@ def _begin_columns(event: Begin, writer_id: str, created_at: str) -> Columns:
 
 
 def _end_columns(event: End, bodies: BodyWriter) -> Columns:
-    first, began_us = event.first_byte_after_us, event.began_us
+    *common, headers, gateway_ms = _common_end_columns(event)
+    return (
+        *common,
+        event.error,
+        _request_text(event, bodies) if event.request_body else None,
+        headers,
+        _response_text(event, bodies) if event.response_body else None,
+        gateway_ms,
+    )
+
+
+def _common_end_columns(event: End) -> Columns:
+    first, began_us, after_us = event.first_byte_after_us, event.began_us, event.after_us
     return (
         event.status,
         None if first is None else format_us(began_us + first),
-        format_us(began_us + event.after_us),
-        _round_ms(event.after_us),
+        format_us(began_us + after_us),
+        (after_us + 500) // 1000,
         event.request_size,
         event.response_size,
-        event.is_stream,
+        1 if event.is_stream else 0,  # a bool takes as long as a null
         event.chunks,
-        event.error,
-        _request_text(event, bodies) if event.request_body else None,
         event.headers,
-        _response_text(event, bodies) if event.response_body else None,
         event.gateway_us / 1000,
     )
 
@@ -138,11 +157,6 @@ def _response_text(event: End, bodies: BodyWriter) -> str:
     return bodies.write(body, size, is_cut=is_cut, is_broken=is_broken)
 
 
-def _build_fact(begin: Begin, end: End) -> Fact:
-    figures = (*_figures(end), LOG_PREFIX + begin.ulid)
-    return place_of(begin.began_us, begin.sequence), _texts(begin, end.error), figures
-
-
 def _texts(begin: Begin, error: str | None) -> Texts:
     return (
         begin.key_id,
@@ -161,14 +175,10 @@ def _figures(end: End) -> Columns:
     first = end.first_byte_after_us
     return (
         end.status,
-        end.is_stream,
-        _round_ms(end.after_us),
-        None if first is None else _round_ms(first),
+        1 if end.is_stream else 0,
+        (end.after_us + 500) // 1000,
+        None if first is None else (first + 500) // 1000,
         end.gateway_us,
         end.request_size,
         end.response_size,
     )
-
-
-def _round_ms(duration_us: int) -> int:
-    return (duration_us + 500) // 1000

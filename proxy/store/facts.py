@@ -30,6 +30,7 @@ _PLACES_PER_DAY = US_PER_DAY * PLACES_PER_US
 _KNOWN_MAX = 50_000  # combinations, and words, of one day; beyond it they are looked up anew
 _DAYS_MAX = 3
 _COLUMNS = tuple(LogFact._meta.sorted_field_names)
+_COLUMNS_OF_SUCCESS = tuple(name for name in _COLUMNS if name != "error_n")
 _END_COLUMNS = _COLUMNS[_COLUMNS.index("error_n") : _COLUMNS.index("id")]
 _FIRST_BYTE_COLUMNS = ("is_stream", "ttfb_ms")
 # Refused, failed, or answered with 400 and above.
@@ -42,7 +43,7 @@ _TEXT_COLUMNS = (
     *("api_key", "source_path", "route_id", "method", "path", "ip_address"),
     *("target_url", "user_agent", "error_message"),
 )
-# place; texts; status, is_stream, took_ms, ttfb_ms, gateway_us, request_size, response_size, id
+# place; texts; status, is_stream as 0 or 1, took_ms, ttfb_ms, gateway_us, request_size, response_size, id
 Fact = tuple[int, Texts, Columns]
 # error; status to response_size as above; place; id
 FactEnd = tuple[str | None, Columns, int, str]
@@ -76,7 +77,7 @@ def fact_of(row: Row, turn: int = 0) -> Fact:
         tuple(row.get(name) for name in _TEXT_COLUMNS),
         (
             row.get("status_code"),
-            bool(row.get("is_stream")),
+            int(bool(row.get("is_stream"))),
             row.get("response_time_ms"),
             None if first is None else round((first - began).total_seconds() * 1000),
             None if gateway_ms is None else round(gateway_ms * 1000),
@@ -104,7 +105,7 @@ class WordBook:
         self._day = -1
 
     def number_texts(self, database: Database, texts: Texts, place: int) -> Numbers:
-        """Return the number of each text, for the eight columns of a fact."""
+        """Return the number of each text, for the columns of a fact: eight, or seven if there is no error."""
         day = place // _PLACES_PER_DAY
         if day != self._day:
             self._turn_to(day)
@@ -126,6 +127,7 @@ class WordBook:
             None if word is None else self._number_word(database, kind, word, day)
             for kind, word in zip(KINDS, merged, strict=True)
         )
+        numbers = numbers if error is not None else numbers[:-1]
         self._page.known[texts] = numbers
         return numbers
 
@@ -157,10 +159,15 @@ def _use_word(database: Database, kind: str, word: str, day: int) -> int:
 def write_facts(database: Database, book: WordBook, facts: Iterable[Fact]) -> None:
     """Insert the facts of new requests; those that are there already stay as they are."""
     number = book.number_texts
-    rows = [(place, *number(database, texts, place), *figures) for place, texts, figures in facts]
-    statement = insert_statement(kind_of(database), LogFact, _COLUMNS)
-    if execute_many(database, statement, rows) != len(rows):
-        _move_apart(database, statement, rows)
+    rows: list[Columns] = []
+    failed: list[Columns] = []
+    for place, texts, figures in facts:
+        # Each of the two is inserted without columns that would be null: see `recording.py`.
+        (rows if texts[-1] is None else failed).append((place, *number(database, texts, place), *figures))
+    for names, some in ((_COLUMNS_OF_SUCCESS, rows), (_COLUMNS, failed)):
+        statement = insert_statement(kind_of(database), LogFact, names)
+        if execute_many(database, statement, some) != len(some):
+            _move_apart(database, statement, some)
 
 
 def end_facts(database: Database, book: WordBook, ends: Iterable[FactEnd]) -> None:

@@ -74,7 +74,9 @@ def test_the_facts_of_a_request_are_those_of_its_row(tmp_path: Path) -> None:
 def body_of(body: bytes, size: int | None = None, error: str | None = None) -> object:
     size = len(body) if size is None else size
     end = make_end("u", response_body=body, response_size=size, error=error, is_response_cut=size > len(body))
-    columns = dict(zip(BEGIN_COLUMNS + END_COLUMNS, build(make_begin("u"), end).inserts[0], strict=True))
+    batch = build(make_begin("u"), end)
+    assert (len(batch.inserts), len(batch.common_inserts)) == (1, 0)
+    columns = dict(zip(BEGIN_COLUMNS + END_COLUMNS, batch.inserts[0], strict=True))
     return columns["response_body"]
 
 

@@ -235,7 +235,8 @@ def _keep_values() -> bytes:
 
 
 def _begin_calls() -> bytes:
-    return data(*[chunk(choice(tool_calls=[call(0, "", id=f"c{n}", name="f")])) for n in range(PARTS_MAX + 2_000)])
+    calls = [call(0, "", id=f"c{n}", name="f") for n in range(PARTS_MAX + 2_000)]
+    return data(*[chunk(choice(tool_calls=[each])) for each in calls])
 
 
 def _repeat(unit: bytes) -> bytes:
