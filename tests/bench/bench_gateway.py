@@ -74,8 +74,9 @@ def report(servers: list[Server], key: str, requests: int, rounds: int) -> None:
     first: dict[str, list[float]] = {server.name: [] for server in servers}
     for server in servers:
         measure_cpu(server, key, requests // 3)  # warm-up
-    for _ in range(rounds):
-        for server in servers:
+    for number in range(rounds):
+        # In turns from either end: a machine that slows down does so for all of them.
+        for server in servers if number % 2 else reversed(servers):
             cpu[server.name].append(measure_cpu(server, key, requests))
         for server in servers[1:]:
             first[server.name] += measure_first_byte(server, key, 200).first_bytes
@@ -88,6 +89,8 @@ def report(servers: list[Server], key: str, requests: int, rounds: int) -> None:
     for title, other in (("gateway less forward", "forward"), ("of that, audit", "audit off")):
         shares = [whole - bare for whole, bare in zip(cpu["gateway"], cpu[other], strict=True)]
         print(f"{title:32}{median(shares):16.0f}{min(shares):8.0f}{max(shares):8.0f}")
+    ratios = [whole / bare for whole, bare in zip(cpu["gateway"], cpu["audit off"], strict=True)]
+    print(f"{'gateway, of audit off':32}{median(ratios):16.2f}{min(ratios):8.2f}{max(ratios):8.2f}")
     print(f"\n{'stream, 1 connection':32}{'TTFB p50 ms':>16}{'p99 ms':>8}{'added p50':>10}")
     direct = median(first["mock, direct"]) * 1000
     for name, values in first.items():
