@@ -1,11 +1,19 @@
-"""What holds for all tests: property tests have the same examples each time, or others if asked for."""
+"""What holds for all tests: property tests have the same examples each time, or others if asked for.
+
+And Ctrl-C interrupts what they start, also where the tests run in the background of a script, which has its
+children ignore it.
+"""
 
 from __future__ import annotations
 
 import os
+import signal
 
 from hypothesis import settings
 
 settings.register_profile("same", derandomize=True)
 settings.register_profile("other", derandomize=False)
 settings.load_profile("other" if os.environ.get("FASTGATE_OTHER_EXAMPLES") else "same")
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
