@@ -20,9 +20,10 @@ from rich.text import Text
 
 from fastgate_cli.dashboard.signals import holding_back
 
-_ENTER = "\x1b[?1049h\x1b[?25l\x1b[?7l"
-_LEAVE = "\x1b[0m\x1b[?7h\x1b[?25h\x1b[?1049l"
 _BEGIN_UPDATE, _END_UPDATE = "\x1b[?2026h", "\x1b[?2026l"
+_ENTER = "\x1b[?1049h\x1b[?25l\x1b[?7l"
+# A signal can interrupt an update, and Ctrl-C has the terminal throw away what it has not yet shown: its end.
+_LEAVE = f"{_END_UPDATE}\x1b[0m\x1b[?7h\x1b[?25h\x1b[?1049l"
 _CLEAR, _CLEAR_REST = "\x1b[0m\x1b[2J", "\x1b[K"
 _SIZE_UNKNOWN = (80, 24)
 # How long a terminal may take nothing before it is not waited for any longer.

@@ -177,7 +177,8 @@ class Terminal:
         """Tell whether the terminal is as it was before the process: its modes, its screen, its cursor."""
         modes = termios.tcgetattr(self.theirs)
         shown = self.display.modes
-        return modes == self.before and not shown[1049] and shown[25] and shown[7]
+        ended = not shown[1049] and not shown.get(2026)
+        return modes == self.before and ended and shown[25] and shown[7]
 
     def close(self) -> None:
         """End whatever is left."""

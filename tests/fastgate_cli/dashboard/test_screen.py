@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import signal
 import struct
 import termios
 import threading
@@ -76,7 +77,7 @@ def test_it_is_another_screen_without_a_cursor_and_then_as_it_was(terminal: Pty)
         assert not modes & (termios.ICANON | termios.ECHO)
         assert modes & termios.ISIG  # Ctrl-C and Ctrl-Z are still signals
     terminal.written()
-    assert terminal.display.modes == {1049: False, 25: True, 7: True}
+    assert terminal.display.modes == {1049: False, 25: True, 7: True, 2026: False}
     assert termios.tcgetattr(terminal.theirs) == terminal.before
 
 
@@ -87,6 +88,32 @@ def test_whatever_happens_it_is_given_back(terminal: Pty, error: type[BaseExcept
     terminal.written()
     assert termios.tcgetattr(terminal.theirs) == terminal.before
     assert not terminal.display.modes[1049]
+
+
+def test_an_update_that_a_signal_interrupts_is_ended(terminal: Pty) -> None:
+    interrupted = threading.Event()
+    read = bytearray()
+
+    def interrupt() -> None:
+        while b"x" not in read:
+            read.extend(os.read(terminal.ours, 100))
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+        assert interrupted.wait(20)
+        while b"\x1b[?1049l" not in read:
+            read.extend(os.read(terminal.ours, 65536))
+
+    reader = threading.Thread(target=interrupt)
+    reader.start()
+    screen = terminal.screen()
+    screen.take()
+    with pytest.raises(KeyboardInterrupt):
+        screen.draw([Text("x" * 60_000)], 60_000)
+    interrupted.set()
+    screen.give_back()
+    reader.join(20)
+    assert read.count(b"x") < 60_000
+    terminal.display.feed(read.decode())
+    assert terminal.display.modes == {1049: False, 25: True, 7: True, 2026: False}
 
 
 def test_a_second_time_it_is_not_given_back_again(terminal: Pty) -> None:
