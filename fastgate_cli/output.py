@@ -120,7 +120,9 @@ def print_stream(rows: Iterable[Row], columns: Sequence[Column], options: Output
 
 def print_note(text: str) -> None:
     """Tell a person something that is not data, on stderr."""
-    print(escape_controls(text), file=sys.stderr, flush=True)  # noqa: T201
+    # In one write: a gateway's log goes there, too, and is not to begin in the middle of a line.
+    sys.stderr.write(escape_controls(text) + "\n")
+    sys.stderr.flush()
 
 
 def pick_columns(columns: Sequence[Column], options: OutputOptions) -> list[Column]:

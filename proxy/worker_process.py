@@ -119,7 +119,8 @@ class WorkerProcess:
                     pass_fds=[orders.listener_fd],
                     start_new_session=True,  # Ctrl-C in a terminal is for the supervisor
                 )
-            send_orders(ours, orders)
+            with suppress(ConnectionError):  # it has died already: `ready` says how
+                send_orders(ours, orders)
             wire = await asyncio.open_connection(sock=ours)
         except OSError as error:
             ours.close()

@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import json
+import socket
 from collections.abc import Iterator
-from contextlib import redirect_stdout
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -195,6 +196,14 @@ def test_an_empty_table_says_so_on_stderr(capsys: pytest.CaptureFixture[str]) ->
 def test_notes_go_to_stderr_without_control_characters(capsys: pytest.CaptureFixture[str]) -> None:
     print_note("a\x1b[31m")
     assert capsys.readouterr() == ("", "a\\x1b[31m\n")
+
+
+def test_a_note_is_one_write_so_that_no_line_of_a_log_comes_into_it() -> None:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with ours, theirs, redirect_stderr(theirs.makefile("w", buffering=1)) as unbuffered:
+        unbuffered.reconfigure(write_through=True)  # as PYTHONUNBUFFERED does
+        print_note("a note")
+        assert ours.recv(100) == b"a note\n"
 
 
 def test_the_format_follows_the_terminal() -> None:

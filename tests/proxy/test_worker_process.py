@@ -99,6 +99,25 @@ def test_one_that_dies_without_a_word_is_told_with_its_exit_code(listener: socke
     asyncio.run(run())
 
 
+def test_so_is_one_that_has_died_before_it_was_given_its_orders(
+    listener: socket.socket, play: Play, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    play("raise SystemExit(7)")
+
+    def send_late(wire: socket.socket, orders: Orders) -> None:
+        assert wire.recv(1) == b""  # its end is closed
+        send_orders(wire, orders)
+
+    monkeypatch.setattr(module, "send_orders", send_late)
+
+    async def run() -> None:
+        process = await WorkerProcess.spawn(Settings(), listener, 4)
+        with pytest.raises(FastGateError, match="worker 4 ended with 7 before it was ready"):
+            await process.ready()
+
+    asyncio.run(run())
+
+
 def test_one_that_never_gets_ready_is_given_up(
     listener: socket.socket, play: Play, monkeypatch: pytest.MonkeyPatch
 ) -> None:
