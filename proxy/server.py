@@ -10,6 +10,7 @@ import gc
 import logging
 import signal
 import socket
+import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -53,7 +54,8 @@ def read_limits(settings: Settings) -> ServerLimits:
 def run_sites(sites: Sequence[Site], grace_seconds: float, *, on_ready: OnReady) -> None:
     """Serve applications in one event loop until SIGTERM, SIGINT or the stop that `on_ready` is given.
 
-    The first signal lets requests in flight finish within `grace_seconds`; a second one ends them.
+    The first signal lets requests in flight finish within `grace_seconds`; a second one ends them. Signals
+    are the main thread's: in another one only the stop ends it.
     """
     _calm_collector()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -81,8 +83,9 @@ async def _serve_sites(sites: Sequence[Site], grace_seconds: float, on_ready: On
             servers.cancel()
         stopping.set()
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop)
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop)
     on_ready(lambda: loop.call_soon_threadsafe(stopping.set))
     with suppress(asyncio.CancelledError):
         await servers

@@ -48,12 +48,13 @@ class Outside:
     """What a supervisor has to do with the rest of the world.
 
     `address` is the URL that it listens on. `read_settings` reads the configuration anew, or raises
-    `FastGateError`; `on_ready` is called when all workers take connections.
+    `FastGateError`; `on_ready` is called when all workers take connections, with a function that stops the
+    gateway, callable from any thread.
     """
 
     address: str
     read_settings: Callable[[], Settings]
-    on_ready: Callable[[], object]
+    on_ready: Callable[[Callable[[], object]], object]
     readiness: Readiness
 
 
@@ -144,7 +145,8 @@ class Supervisor:
         for number, process in zip(numbers, begun, strict=True):
             self._adopt(number, process, self._settings)
         self._outside.readiness.tell_ready()
-        self._outside.on_ready()
+        loop = asyncio.get_running_loop()
+        self._outside.on_ready(lambda: loop.call_soon_threadsafe(self._stopping.set))
         while True:
             await self._reload.wait()
             self._reload.clear()

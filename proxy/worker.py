@@ -12,40 +12,17 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext, suppress
+from collections.abc import Callable
+from contextlib import suppress
 
 from proxy.app import OnOpen, Worker, create_app
 from proxy.applog.handover import configure_logging
-from proxy.applog.sink import LogSink
-from proxy.audit.process import RecorderProcess
 from proxy.errors import FastGateError
-from proxy.relay.cells import clear_cells
-from proxy.relay.counters import metrics_directory
-from proxy.server import OnReady, Site, read_limits, run_sites
+from proxy.server import Site, read_limits, run_sites
 from proxy.settings import Settings
 from proxy.worker_process import Orders, build_report, receive_orders
 
 _log = logging.getLogger(__name__)
-
-
-def run_gateway(
-    settings: Settings,
-    listener: socket.socket,
-    sink: LogSink,
-    *,
-    on_ready: OnReady,
-    beside: Sequence[Site] = (),
-) -> None:
-    """Serve a configuration with one worker, and other sites `beside` it, all in this process.
-
-    It ends as `run_sites` does; the database has to exist. Raises `ConflictError` if another gateway runs
-    on the same journal.
-    """
-    with RecorderProcess(settings, sink) if settings.audit.enabled else nullcontext():
-        clear_cells(metrics_directory(settings))
-        site = build_site(settings, listener)
-        run_sites([*beside, site], settings.proxy.shutdown_grace, on_ready=on_ready)
 
 
 def build_site(

@@ -9,7 +9,8 @@ import json
 import shlex
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -26,6 +27,7 @@ from fastgate_cli.commands.quickstart_parts import (
     read_upstream,
     wait_for_gateway,
 )
+from fastgate_cli.commands.quickstart_serving import serve_trial
 from fastgate_cli.commands.serve import PortOption, describe_address, override_address, print_note_lines
 from fastgate_cli.context import Invocation, invocation_of
 from fastgate_cli.failures import FAILED
@@ -37,11 +39,7 @@ if TYPE_CHECKING:
     import socket
 
     from fastgate_cli.commands.quickstart_check import Report
-    from proxy.applog.sink import LogSink
-    from proxy.server import Site
-    from proxy.settings import Settings
 
-MOCK_TOKENS_PER_SECOND = 30
 # What listens on every address is reached on this machine's own.
 _OWN_ADDRESSES = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
 
@@ -140,18 +138,10 @@ def run_trial(trial: Trial) -> list[Report]:
 
     Returns the reports of the check; without one there are none.
     """
-    from proxy.applog.sink import LogSink
-    from proxy.mock.app import create_mock
-    from proxy.server import Site
-
-    sites = []
-    if trial.mock_listener is not None:
-        pace = 0 if trial.check else MOCK_TOKENS_PER_SECOND
-        sites.append(Site(create_mock(tokens_per_second=pace), trial.mock_listener))
     begun: list[Future[list[Report]]] = []
-    with LogSink(choose_log(trial)) as sink, ThreadPoolExecutor(max_workers=1) as beside:
+    with ThreadPoolExecutor() as beside:
         # Whatever it does, the servers go on serving meanwhile; the pool waits for it at the end.
-        _serve(trial, sites, sink, lambda stop: begun.append(beside.submit(_try_out, trial, stop)))
+        serve_trial(trial, beside, lambda stop: begun.append(beside.submit(_try_out, trial, stop)))
     [task] = begun
     return task.result()
 
@@ -171,31 +161,8 @@ def _try_out(trial: Trial, stop: Callable[[], object]) -> list[Report]:
         return []
     finally:
         if is_over:
-            stop()
-
-
-def choose_log(trial: Trial) -> Settings:
-    """Return where the trial logs: its terminal is for people, and the file is the gateway's that runs."""
-    settings = trial.invocation.settings
-    log = settings.logging
-    if trial.gateway_listener is None or log.file is None:
-        log = replace(log, file=None, level="WARNING")
-    return replace(settings, logging=log)
-
-
-def _serve(
-    trial: Trial, sites: list[Site], sink: LogSink, on_ready: Callable[[Callable[[], object]], None]
-) -> None:
-    from proxy.server import run_sites
-    from proxy.worker import run_gateway
-
-    settings = trial.invocation.settings
-    if trial.gateway_listener is not None:
-        run_gateway(settings, trial.gateway_listener, sink, beside=sites, on_ready=on_ready)
-    elif sites:
-        run_sites(sites, settings.proxy.shutdown_grace, on_ready=on_ready)
-    else:
-        on_ready(lambda: None)
+            with suppress(RuntimeError):  # it has been stopped, and its loop is gone
+                stop()
 
 
 def explain_trial(trial: Trial) -> None:

@@ -61,7 +61,7 @@ def serve(
     outside = Outside(
         address=url,
         read_settings=read_settings,
-        on_ready=lambda: print_note_lines([f"FastGate listens on {url}", *missing]),
+        on_ready=lambda _stop: print_note_lines([f"FastGate listens on {url}", *missing]),
         readiness=Readiness(invocation.environ.get("NOTIFY_SOCKET", "")),
     )
     supervise(settings, listener, outside)

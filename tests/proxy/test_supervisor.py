@@ -49,7 +49,7 @@ def settings(tmp_path: Path) -> Settings:
 
 
 def outside(settings: Settings) -> Outside:
-    def fail() -> None:
+    def fail(_: object) -> None:
         raise AssertionError("it says that it is ready")
 
     return Outside("http://x", lambda: settings, fail, Readiness(""))
