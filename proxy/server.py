@@ -23,6 +23,7 @@ from hypercorn.config import Config
 from proxy.http1.limits import ServerLimits
 from proxy.http1.server import HttpServer, Observer
 from proxy.listening import BACKLOG
+from proxy.open_files import fit_connections, read_limit
 from proxy.settings import Settings
 
 # Allocations between collections of the youngest, and how many of those to one of the next generation. A
@@ -43,9 +44,9 @@ class Site:
 
 
 def read_limits(settings: Settings) -> ServerLimits:
-    """Return the bounds on connections that a configuration sets."""
+    """Return the bounds on connections that a configuration sets, or that the files of this process do."""
     return ServerLimits(
-        connections_max=settings.proxy.max_connections,
+        connections_max=fit_connections(settings.proxy, read_limit()),
         client_timeout_seconds=settings.proxy.client_timeout,
         keep_alive_seconds=settings.proxy.keep_alive_timeout,
     )

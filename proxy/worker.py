@@ -18,8 +18,9 @@ from contextlib import suppress
 from proxy.app import OnOpen, Worker, create_app
 from proxy.applog.handover import configure_logging
 from proxy.errors import FastGateError
+from proxy.open_files import count_needed, fit_connections, raise_limit, read_limit
 from proxy.server import Site, read_limits, run_sites
-from proxy.settings import Settings
+from proxy.settings import ProxySettings, Settings
 from proxy.worker_process import Orders, build_report, receive_orders
 
 _log = logging.getLogger(__name__)
@@ -60,6 +61,7 @@ def run_worker(orders: Orders, wire: socket.socket) -> int:
 
     settings = orders.settings
     try:
+        _allow_files(settings.proxy)
         listener = socket.socket(fileno=orders.listener_fd)
         site = build_site(settings, listener, orders.number, report_opening)
         run_sites([site], settings.proxy.shutdown_grace, on_ready=hold_leash)
@@ -72,6 +74,18 @@ def run_worker(orders: Orders, wire: socket.socket) -> int:
         report(error)
         return 1
     return 0
+
+
+def _allow_files(proxy: ProxySettings) -> None:
+    raise_limit(count_needed(proxy))
+    limit = read_limit()
+    if (served := fit_connections(proxy, limit)) < proxy.max_connections:
+        _log.warning(
+            "%d open files (ulimit -n) are enough for %d connections; proxy.max_connections is %d",
+            limit,
+            served,
+            proxy.max_connections,
+        )
 
 
 def _await_end(wire: socket.socket, stop: Callable[[], object]) -> None:

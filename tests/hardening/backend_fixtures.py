@@ -36,6 +36,10 @@ class Gate:
     def port(self) -> int:
         return int(self.running.url.rpartition(":")[2])
 
+    @property
+    def pid(self) -> int:
+        return self.running.process.pid
+
     def connect(self, **options: int) -> RawClient:
         self.clients.append(RawClient(self.port, **options))
         return self.clients[-1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import sqlite3
 import subprocess
 from collections.abc import Callable, Sequence
@@ -112,3 +113,17 @@ def trail(record: Record) -> list[str]:
         ]
     )
     return [f"log_{ulid}" for ulid in (PLAIN, STREAM, REFUSED, FAILED, RUNNING)]
+
+
+@pytest.fixture
+def free_port() -> int:
+    """Return a free port whose neighbour is free as well."""
+    for _ in range(50):
+        with socket.create_server(("127.0.0.1", 0)) as first:
+            port = int(first.getsockname()[1])
+            try:
+                with socket.create_server(("127.0.0.1", port + 1)):
+                    return port
+            except OSError:
+                continue
+    raise AssertionError("no two neighbouring ports are free")

@@ -7,7 +7,6 @@ import re
 import shlex
 import socket
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,20 +19,6 @@ from fastgate_cli.context import Invocation
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 TerminalCli = Callable[..., tuple[int, str]]
-
-
-@pytest.fixture
-def free_port() -> int:
-    """Return a free port whose neighbour is free as well."""
-    for _ in range(50):
-        with socket.create_server(("127.0.0.1", 0)) as first:
-            port = int(first.getsockname()[1])
-            try:
-                with socket.create_server(("127.0.0.1", port + 1)):
-                    return port
-            except OSError:
-                continue
-    raise AssertionError("no two neighbouring ports are free")
 
 
 @settings(max_examples=30)
@@ -119,26 +104,6 @@ def test_a_terminal_is_told_what_to_paste_once_and_an_interrupt_ends_it(
     table = next(number for number, line in enumerate(lines) if line.startswith("TIME"))
     assert [line.split()[2] for line in lines[table + 1 : table + 3]] == ["200", "200"]
     assert lines[-1] == "the gateway answers as the backend does"
-
-
-def test_the_commands_for_a_gateway_that_runs_find_it(
-    cli: Cli, tmp_path: Path, environment: dict[str, str], free_port: int
-) -> None:
-    command = [sys.executable, "-m", "fastgate_cli", "quickstart", "--port", str(free_port)]
-    with subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True) as trial:
-        assert trial.stderr is not None
-        try:
-            told = [next(trial.stderr)]
-            while "Ctrl-C" not in told[-1]:
-                told.append(next(trial.stderr))
-            assert json.loads(cli("status", "--json").stdout)["pid"] == trial.pid
-            # What --port says goes on counting, and so does the terminal, which is not for the log.
-            assert cli("reload").returncode == 0
-            assert cli("stop").stderr == f"stopped the gateway on http://127.0.0.1:{free_port}\n"
-            assert trial.wait(20) == 0
-            assert trial.stderr.read() == ""
-        finally:
-            trial.kill()
 
 
 def test_help_opens_with_examples_in_80_columns(cli: Cli) -> None:

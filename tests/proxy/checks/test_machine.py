@@ -8,13 +8,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from proxy.checks.machine import (
-    FILES_FOR_ITSELF,
-    check_clock,
-    check_open_files,
-    judge_open_files,
-    read_file_limit,
-)
+from proxy.checks.machine import check_clock, check_open_files, judge_open_files, read_file_limit
+from proxy.open_files import FILES_FOR_ITSELF, fit_connections
 from proxy.settings import ProxySettings
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
@@ -50,6 +45,7 @@ def test_a_limit_below_what_the_connections_need_has_its_ulimit(limit: int, stat
     assert check.status == status
     if status != "passed":
         assert f"ulimit -n {NEEDED}" in check.fix
+        assert f"enough for {fit_connections(PROXY, limit)} connections" in check.detail
 
 
 def test_the_limit_is_that_of_the_process_that_serves() -> None:

@@ -1,0 +1,42 @@
+"""The gateway of a quickstart is one like any other: what `serve` runs, with the mock beside it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from proxy.running import RunningFile
+
+Cli = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def test_the_commands_for_a_gateway_that_runs_find_it(
+    cli: Cli, tmp_path: Path, environment: dict[str, str], free_port: int
+) -> None:
+    command = [sys.executable, "-m", "fastgate_cli", "quickstart", "--port", str(free_port)]
+    with subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True) as trial:
+        assert trial.stderr is not None
+        try:
+            told = [next(trial.stderr)]
+            while "Ctrl-C" not in told[-1]:
+                told.append(next(trial.stderr))
+            assert json.loads(cli("status", "--json").stdout)["pid"] == trial.pid
+            # What --port says goes on counting, and so does the terminal, which is not for the log.
+            assert cli("reload").returncode == 0
+            assert cli("stop").stderr == f"stopped the gateway on http://127.0.0.1:{free_port}\n"
+            assert trial.wait(20) == 0
+            assert trial.stderr.read() == ""
+        finally:
+            trial.kill()
+
+
+def test_on_the_journal_of_another_gateway_it_ends_with_all_that_it_has_begun(
+    process_cli: Cli, tmp_path: Path, free_port: int
+) -> None:
+    with RunningFile(tmp_path / "data" / "journal"):
+        refused = process_cli("quickstart", "--port", str(free_port))
+    assert refused.returncode == 2
+    assert "error: another gateway is running on the journal" in refused.stderr
