@@ -79,6 +79,16 @@ class DirectTransport(httpx.AsyncBaseTransport):
     async def _connect(
         self, origin: Origin, timeout_seconds: float, trace: Trace | None
     ) -> BackendConnection:
+        try:
+            return await self._open(origin, timeout_seconds, trace)
+        except NoFilesError:
+            # Idle connections to other backends may have them. What is closed, also by a request beside this
+            # one, is given back in the loop's next round.
+            self._pool.clear()
+            await asyncio.sleep(0)
+            return await self._open(origin, timeout_seconds, trace)
+
+    async def _open(self, origin: Origin, timeout_seconds: float, trace: Trace | None) -> BackendConnection:
         scheme, host, port = origin
         context = self._context if scheme == "https" else None
         loop = asyncio.get_running_loop()

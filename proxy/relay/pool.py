@@ -97,6 +97,10 @@ class IdlePool(Generic[C]):
         self._is_closed = True
         if self._sweep is not None:
             self._sweep.cancel()
+        self.clear()
+
+    def clear(self) -> None:
+        """Close every idle connection."""
         for idle in self._idle.values():
             for connection in idle:
                 connection.close()

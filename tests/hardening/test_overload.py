@@ -16,6 +16,7 @@ from proxy.open_files import fit_connections
 from proxy.settings import ProxySettings
 from tests.e2e.processes import Fastgate
 from tests.hardening.arrivals import Arrival
+from tests.hardening.backend import RecordingBackend
 from tests.hardening.client import ClosedError, RawClient
 from tests.hardening.gate import Gate, run_gate, wait_for
 from tests.hardening.measures import count_files, count_own_files, family
@@ -129,6 +130,24 @@ def test_with_64_files_as_many_are_served_as_fit_and_more_get_a_503(narrow: Gate
     narrow.hang_up()
     wait_for(lambda: is_served(narrow), bool)
     assert not [line for line in narrow.running.lines if "Traceback" in line]
+
+
+def test_idle_connections_to_one_backend_leave_files_for_another(narrow: Gate) -> None:
+    count = fit_connections(ProxySettings(), FILES_MAX)
+    with closing(RecordingBackend()) as other:
+        narrow.fastgate("routes", "add", "--match", "/other/*", "--to", other.url)
+        narrow.wait_for_revision()
+        wait_for(lambda: narrow.metric("fastgate_connections"), lambda open_now: open_now <= 1)
+        clients = [narrow.connect() for _ in range(count)]
+        for backend, path in ((narrow.backend, "/t/held"), (other, "/other/held")):
+            released = asyncio.Event()
+            backend.play(path, hold_until(released))
+            for client in clients:
+                client.send(narrow.head(path))
+            backend.wait_for(path, count=count)
+            backend.release(released)
+            assert [client.read_response().status for client in clients] == [200] * count
+    narrow.hang_up()
 
 
 def test_requests_over_the_bound_get_a_503_and_a_row(gate: Gate) -> None:
