@@ -11,6 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from threading import Event
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -136,17 +137,21 @@ def _listen(
 def run_trial(trial: Trial) -> list[Report]:
     """Serve whatever of the trial does not run already, until it is stopped or the check is done.
 
-    Returns the reports of the check; without one there are none.
+    Returns the reports of the check; without one there are none. Raises `KeyboardInterrupt` if a signal was
+    faster than the check.
     """
     begun: list[Future[list[Report]]] = []
+    checked = Event()
     with ThreadPoolExecutor() as beside:
         # Whatever it does, the servers go on serving meanwhile; the pool waits for it at the end.
-        serve_trial(trial, beside, lambda stop: begun.append(beside.submit(_try_out, trial, stop)))
-    [task] = begun
-    return task.result()
+        serve_trial(trial, beside, lambda stop: begun.append(beside.submit(_try_out, trial, stop, checked)))
+        is_cut_short = trial.check and not checked.is_set()
+    if is_cut_short:
+        raise KeyboardInterrupt
+    return begun[0].result() if begun else []
 
 
-def _try_out(trial: Trial, stop: Callable[[], object]) -> list[Report]:
+def _try_out(trial: Trial, stop: Callable[[], object], checked: Event) -> list[Report]:
     from fastgate_cli.commands.quickstart_check import run_check
 
     is_over = True
@@ -161,6 +166,7 @@ def _try_out(trial: Trial, stop: Callable[[], object]) -> list[Report]:
         return []
     finally:
         if is_over:
+            checked.set()
             with suppress(RuntimeError):  # it has been stopped, and its loop is gone
                 stop()
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -40,3 +42,25 @@ def test_on_the_journal_of_another_gateway_it_ends_with_all_that_it_has_begun(
         refused = process_cli("quickstart", "--port", str(free_port))
     assert refused.returncode == 2
     assert "error: another gateway is running on the journal" in refused.stderr
+
+
+def test_a_check_that_is_interrupted_says_nothing_else(
+    tmp_path: Path, environment: dict[str, str], free_port: int
+) -> None:
+    command = [sys.executable, "-m", "fastgate_cli", "quickstart", "--check", "--port", str(free_port)]
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        upstream = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        with subprocess.Popen(
+            [*command, "--upstream", upstream],
+            cwd=tmp_path,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as trial:
+            asked, _ = silent.accept()  # for its models; the check waits for the answer
+            with asked:
+                trial.send_signal(signal.SIGINT)
+                out, err = trial.communicate(timeout=30)
+    assert (trial.returncode, out) == (130, ""), err
+    assert "error" not in err, err
