@@ -7,6 +7,7 @@ none left for backends would answer everybody with an error, for as long as its 
 from __future__ import annotations
 
 import resource
+from contextlib import suppress
 
 from proxy.settings import ProxySettings
 
@@ -38,7 +39,9 @@ def raise_limit(needed: int) -> None:
     now, highest = read_limit(), find_highest_limit()
     if now != UNLIMITED and now < needed:
         wanted = needed if highest == UNLIMITED else min(needed, highest)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        with suppress(ValueError, OSError):  # a system may have a bound of its own below that
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def fit_connections(proxy: ProxySettings, limit: int) -> int:
