@@ -174,6 +174,11 @@ def style_status(status: str) -> str:
     return STATUS_STYLES.get(status, "")
 
 
+def style_gateway_state(state: str) -> str:
+    """Return the style of what a gateway is doing."""
+    return "green" if state == "running" else "yellow"
+
+
 def style_flag(flag: bool) -> str:
     """Return the style of a yes or no: on is green, off is dim."""
     return "green" if flag else "dim"

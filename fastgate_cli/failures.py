@@ -28,6 +28,11 @@ from proxy.errors import (
     UpstreamError,
 )
 
+
+class UnwrittenError(FastGateError):
+    """Something was done, and what it came to could not be written to standard output."""
+
+
 FAILED = 1
 MISUSED = 2
 NOT_FOUND = 3

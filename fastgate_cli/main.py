@@ -9,18 +9,20 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, cast
 
 import typer
 
 from fastgate_cli.coercion import lighten_parameters
 from fastgate_cli.context import Invocation
-from fastgate_cli.failures import BROKEN_PIPE, INTERRUPTED, report_failure, wants_json
+from fastgate_cli.failures import BROKEN_PIPE, INTERRUPTED, UnwrittenError, report_failure, wants_json
 from fastgate_cli.groups import CommandPlace, LazyGroup, build_group
 from fastgate_cli.help.topics import TOPICS
 from proxy import __version__
 
 if TYPE_CHECKING:
+    from io import TextIOWrapper
+
     from typer._click import Context
 
 PROGRAM = "fastgate"
@@ -99,11 +101,14 @@ def start(
 
 def run() -> None:
     """Run the command line of this process and exit: the console script."""
-    # A closed stream swallows what it is given, and a name that is not UTF-8 does not break its printing.
-    for name in ("stdout", "stderr"):
-        stream = getattr(sys, name) or Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
-        stream.reconfigure(errors="backslashreplace")
-        setattr(sys, name, stream)
+    # A stream that was closed is one that nothing is read from, nothing can be written to, or, for what is no
+    # data, that swallows it. A name that is not UTF-8 does not break its printing.
+    for name, flags in (("stdin", os.O_RDONLY), ("stdout", os.O_RDONLY), ("stderr", os.O_WRONLY)):
+        if getattr(sys, name) is None:
+            mode = "r" if name == "stdin" else "w"
+            setattr(sys, name, os.fdopen(os.open(os.devnull, flags), mode, encoding="utf-8"))
+    for stream in (sys.stdout, sys.stderr):
+        cast("TextIOWrapper", stream).reconfigure(errors="backslashreplace")
     sys.exit(run_command(sys.argv[1:]))
 
 
@@ -120,7 +125,7 @@ def run_command(arguments: Sequence[str]) -> int:
         print(file=sys.stderr)  # noqa: T201
         return INTERRUPTED
     except Exception as error:  # noqa: BLE001
-        if isinstance(error, OSError):
+        if isinstance(error, OSError | UnwrittenError):
             _silence_stdout()
         return report_failure(error, as_json=wants_json(arguments), environ=os.environ)
 

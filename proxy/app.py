@@ -24,6 +24,7 @@ from proxy.ids import new_ulid
 from proxy.pages import add_pages
 from proxy.policy.cors import CorsPolicy
 from proxy.policy.forwarded import build_trusted_proxies
+from proxy.policy.own_pages import own_paths
 from proxy.relay.asgi import ASGIApp
 from proxy.relay.bounds import build_bounds
 from proxy.relay.counters import metrics_directory, open_counters
@@ -137,10 +138,9 @@ def create_app(
     app.json.sort_keys = False  # type: ignore[attr-defined]
     worker = worker or Worker(settings)
     prefix = settings.app.system_prefix
-    paths = frozenset(f"{prefix}{path}".encode() for path in ("/", "/health", "/metrics"))
     add_pages(app, worker, prefix)
     app.asgi_app = build_gateway(  # type: ignore[method-assign, assignment]
-        worker, SystemPages(cast("ASGIApp", app.asgi_app), paths)
+        worker, SystemPages(cast("ASGIApp", app.asgi_app), own_paths(prefix))
     )
 
     @app.before_serving

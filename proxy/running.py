@@ -30,7 +30,7 @@ class Note(msgspec.Struct, frozen=True):
     """What a gateway says of itself. Times are seconds since the epoch.
 
     `rolls` counts the times that it has read its configuration anew; `trouble` is why the last one came to
-    nothing, empty if it did not.
+    nothing, empty if it did not. One that `is_stopping` lets its last requests finish.
     """
 
     pid: int
@@ -42,6 +42,7 @@ class Note(msgspec.Struct, frozen=True):
     rolls: int = 0
     is_rolling: bool = False
     trouble: str = ""
+    is_stopping: bool = False
 
 
 class RunningFile:

@@ -130,7 +130,11 @@ class Supervisor:
     def _stop(self) -> None:
         if self._stopping.is_set():
             self._hurry.set()
+            return
         self._stopping.set()
+        self._write_note(is_stopping=True)
+        seconds = self._settings.proxy.shutdown_grace
+        _log.info("stopping: requests in flight have %g s to finish; a second signal ends them", seconds)
 
     def _hang_up(self) -> None:
         # The same signal says that the terminal has gone; a gateway that was started there goes with it.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -72,7 +73,8 @@ def init(
         "route_id": route_id,
     }
     print_object(created, COLUMNS, options)
-    _print_next_steps(sample)
+    is_found = path == here.folder / CONFIGURATION_NAME
+    _print_next_steps(sample, "fastgate" if is_found else f"fastgate -c {shlex.quote(str(path))}")
     return None
 
 
@@ -135,13 +137,13 @@ def _check_free(path: Path, *, force: bool) -> None:
         )
 
 
-def _print_next_steps(sample: Sample | None) -> None:
-    steps = [("fastgate keys create", "a key, shown once"), ("fastgate serve", "run the gateway")]
+def _print_next_steps(sample: Sample | None, command: str) -> None:
+    steps = [(f"{command} keys create", "a key, shown once"), (f"{command} serve", "run the gateway")]
     if sample is None:
-        steps.insert(1, (f"fastgate routes add --match '{PATTERN}' --to URL", "where requests go"))
+        steps.insert(1, (f"{command} routes add --match '{PATTERN}' --to URL", "where requests go"))
     if sample == "openai":
         steps.insert(0, ("export OPENAI_API_KEY=...", "the route reads it from there"))
     width = max(len(command) for command, _ in steps)
     print_note("next:")
-    for command, purpose in steps:
-        print_note(f"  {command:{width}}   {purpose}")
+    for line, purpose in steps:
+        print_note(f"  {line:{width}}   {purpose}")

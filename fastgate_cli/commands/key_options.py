@@ -26,16 +26,19 @@ ValueOption = Annotated[
     bool, typer.Option("--value-stdin", help="Read the key from stdin instead of making one up.")
 ]
 
+_EXPIRY_HINT = "write it as 90d, never or 2030-12-31"
+
 
 def read_expiry(text: str, invocation: Invocation) -> datetime | None:
     """Return when a key shall expire: `90d`, a time, or None for `never`."""
     if text == "never":
         return None
-    moment = parse_moment(text, now=invocation.now, zone=invocation.settings.app.timezone, future=True)
+    try:
+        moment = parse_moment(text, now=invocation.now, zone=invocation.settings.app.timezone, future=True)
+    except InvalidInputError as error:
+        raise InvalidInputError(error.message, hint=_EXPIRY_HINT) from None
     if moment <= invocation.now:
-        raise InvalidInputError(
-            f"the key would have expired already: {text!r}", hint="write it as 90d, never or 2030-12-31"
-        )
+        raise InvalidInputError(f"the key would have expired already: {text!r}", hint=_EXPIRY_HINT)
     return moment
 
 

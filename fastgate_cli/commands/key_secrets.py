@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastgate_cli.columns import Column
 from fastgate_cli.commands.key_columns import COLUMNS, SECRET_COLUMNS, sheet_columns
+from fastgate_cli.failures import UnwrittenError
 from fastgate_cli.options import note_dry_run
 from fastgate_cli.output import OutputOptions, print_note, print_object
 
@@ -14,7 +16,23 @@ from fastgate_cli.output import OutputOptions, print_note, print_object
 def print_secret(
     title: str, row: Mapping[str, Any], secret: str, facts: Mapping[str, str], options: OutputOptions
 ) -> None:
-    """Print a key with its secret. `facts` are what a person is told beside it."""
+    """Print a key with its secret. `facts` are what a person is told beside it.
+
+    Raises `UnwrittenError` if it cannot be printed: the key is there, and nobody has its secret.
+    """
+    try:
+        _print(title, row, secret, facts, options)
+        sys.stdout.flush()
+    except OSError as error:
+        raise UnwrittenError(
+            f"the secret of {row['key_id']} could not be written, and is kept nowhere: {error.strerror}",
+            hint=f"'fastgate keys rotate {row['key_id']}' gives it another",
+        ) from error
+
+
+def _print(
+    title: str, row: Mapping[str, Any], secret: str, facts: Mapping[str, str], options: OutputOptions
+) -> None:
     if options.is_drawn and not options.fields:
         from fastgate_cli.drawing import draw_secret
 

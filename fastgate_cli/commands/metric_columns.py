@@ -27,7 +27,8 @@ def format_percent(value: float, _: tzinfo) -> str:
         return "<0.1%"
     if 99.9 < value < 100:
         return f"{min(value, 99.99):.2f}%"
-    return f"{value:.1f}%"
+    # Halves up, of two digits: a rate that comes with two and a share that comes with all look the same.
+    return f"{round(value, 2) + 1e-9:.1f}%"
 
 
 def format_own_ms(value: float, zone: tzinfo) -> str:

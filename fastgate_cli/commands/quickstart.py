@@ -29,6 +29,7 @@ from fastgate_cli.commands.quickstart_parts import (
     wait_for_gateway,
 )
 from fastgate_cli.commands.quickstart_serving import serve_trial
+from fastgate_cli.commands.running import find_note
 from fastgate_cli.commands.serve import PortOption, describe_address, override_address, print_note_lines
 from fastgate_cli.context import Invocation, invocation_of
 from fastgate_cli.failures import FAILED
@@ -57,6 +58,11 @@ class Trial:
     mock_listener: socket.socket | None
     is_mock: bool
     check: bool
+
+    @property
+    def is_serving(self) -> bool:
+        """Tell whether any part of it is this process's."""
+        return self.gateway_listener is not None or self.mock_listener is not None
 
 
 def quickstart(
@@ -98,6 +104,12 @@ def prepare_trial(invocation: Invocation, upstream_url: str | None, *, check: bo
     gateway_listener, gateway_url = _listen(
         app.host, app.port, lambda url: find_gateway(url + app.system_prefix), "gateway"
     )
+    if gateway_listener is not None and (other := find_note(invocation)) is not None:
+        # Before anything is written: its route would lead to a backend that nobody has started.
+        raise ConflictError(
+            f"a gateway of this configuration runs already, at {other.address}",
+            hint="give its port with --port, or end it with 'fastgate stop'",
+        )
     is_mock, mock_listener = upstream_url is None, None
     if upstream_url is None:
         # The mock stands beside the gateway: on the port after it, or on any free one.
@@ -145,7 +157,7 @@ def run_trial(trial: Trial) -> list[Report]:
     with ThreadPoolExecutor() as beside:
         # Whatever it does, the servers go on serving meanwhile; the pool waits for it at the end.
         serve_trial(trial, beside, lambda stop: begun.append(beside.submit(_try_out, trial, stop, checked)))
-        is_cut_short = trial.check and not checked.is_set()
+        is_cut_short = trial.check and trial.is_serving and not checked.is_set()
     if is_cut_short:
         raise KeyboardInterrupt
     return begun[0].result() if begun else []
@@ -174,7 +186,6 @@ def _try_out(trial: Trial, stop: Callable[[], object], checked: Event) -> list[R
 def explain_trial(trial: Trial) -> None:
     """Say where everything is, and what to paste next."""
     curl = build_curl(trial.gateway_url, trial.key, find_model(trial.upstream_url))
-    is_serving = trial.gateway_listener is not None or trial.mock_listener is not None
     lines = [
         "",
         f"FastGate listens on {trial.gateway_url}",
@@ -189,7 +200,7 @@ def explain_trial(trial: Trial) -> None:
         f"  {build_tail_command(trial.invocation)}",
         "",
     ]
-    print_note_lines([*lines, "Ctrl-C stops it."] if is_serving else lines)
+    print_note_lines([*lines, "Ctrl-C stops it."] if trial.is_serving else lines)
 
 
 def build_curl(gateway_url: str, key: str, model: str | None) -> list[str]:

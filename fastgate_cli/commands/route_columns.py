@@ -37,7 +37,7 @@ def _read_target(options: RouteOptions, current: Mapping[str, Any]) -> dict[str,
 
     if not options.to:
         return {}
-    pattern = compile_pattern(options.match or current["match_path"])
+    pattern = compile_pattern(current["match_path"] if options.match is None else options.match)
     strip = current["strip_path_prefix"] if options.strip_prefix is None else options.strip_prefix
     first = parse_target(options.to[0], target_path=options.target_path, strip_prefix=strip, pattern=pattern)
     others = [parse_target(url, pattern=pattern) for url in options.to[1:]]

@@ -31,6 +31,7 @@ from proxy.errors import InvalidInputError, NotFoundError
 
 if TYPE_CHECKING:
     from proxy.policy.decide import KeyEntry
+    from proxy.policy.model import RequestHead
     from proxy.store.database import Database
 
 COLUMNS = (
@@ -97,7 +98,7 @@ def explain_request(
     usable = [one.route for one in table.compiled]
     snapshot = Snapshot(0, entries, build_route_table(usable, strip_headers=strip))
     explained = explain(head, body, snapshot, table.compiled, to_us(invocation.now), _REQUEST_ID)
-    row = _build_row(explained, body, invocation)
+    row = _build_row(explained, body, invocation) | _describe_own_page(head, invocation)
     row["candidates"] += [
         _build_candidate(route_id, False, "disabled", f"the route cannot be used: {problem}")
         for route_id, problem in table.problems
@@ -156,6 +157,21 @@ def _build_row(explained: Any, body: bytes, invocation: Invocation) -> dict[str,
         if decision.body not in (None, body):
             row["request_body"] = decision.body.decode()
     return row
+
+
+def _describe_own_page(head: RequestHead, invocation: Invocation) -> dict[str, Any]:
+    """Return what differs for one of the gateway's own pages, which is answered before any route is asked."""
+    from proxy.policy.own_pages import PAGE_METHODS, own_paths
+
+    if head.path not in own_paths(invocation.settings.app.system_prefix):
+        return {}
+    answer = {
+        "status": 200 if head.method in PAGE_METHODS else 400,
+        "code": "own_page",
+        "message": "this is one of the gateway's own pages; app.system_prefix moves them",
+    }
+    sent = ("matched", "target_url", "request_headers", "request_body")
+    return {**dict.fromkeys(sent), "refusal": answer}
 
 
 def _mask_headers(decision: Any, invocation: Invocation) -> list[list[str]]:

@@ -39,7 +39,7 @@ class Finding:
     message: str
 
 
-def find_faults(routes: Sequence[CompiledRoute], system_paths: frozenset[str]) -> Iterator[Finding]:
+def find_faults(routes: Sequence[CompiledRoute], system_paths: frozenset[bytes]) -> Iterator[Finding]:
     """Yield the faults of the routes that are in use, given in the order in which they are tried."""
     active = [compiled for compiled in routes if compiled.route.is_active]
     for position, compiled in enumerate(active):
@@ -88,12 +88,12 @@ def _find_shadow(compiled: CompiledRoute, earlier: Iterable[CompiledRoute]) -> F
     return None
 
 
-def _find_unreachable(compiled: CompiledRoute, system_paths: frozenset[str]) -> Iterator[_Fault]:
+def _find_unreachable(compiled: CompiledRoute, system_paths: frozenset[bytes]) -> Iterator[_Fault]:
     pattern = compiled.pattern
     sample = _WILDCARDS.sub(_FILLING, pattern.text).encode()
     if fault := find_fault(RequestHead("GET", sample, b"", [(b"host", b"x")])):
         yield "error", "unreachable", f"no request for {pattern.text} is let in: {fault[1]}"
-    if pattern.text in system_paths:
+    if pattern.text.encode() in system_paths:
         yield (
             "error",
             "unreachable",

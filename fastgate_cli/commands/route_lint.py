@@ -58,8 +58,8 @@ def lint_routes(
 def find_all(database: Database, system_prefix: str) -> list[Finding]:
     """Return everything there is to find about the routes of a database."""
     from fastgate_cli.commands.route_findings import Finding, find_faults
+    from proxy.policy.own_pages import own_paths
 
     table = read_table(database)
-    own_paths = frozenset(system_prefix + path for path in ("/", "/health", "/metrics"))
     findings = [Finding(route_id, "error", "unusable", problem) for route_id, problem in table.problems]
-    return [*findings, *find_faults(table.compiled, own_paths)]
+    return [*findings, *find_faults(table.compiled, own_paths(system_prefix))]

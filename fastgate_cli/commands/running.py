@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from fastgate_cli.columns import Column, format_minute, format_uptime, style_quiet
+from fastgate_cli.columns import Column, format_minute, format_uptime, style_gateway_state, style_quiet
 from fastgate_cli.context import Invocation, invocation_of
 from fastgate_cli.options import FieldsOption, JsonOption, OutputOption
 from fastgate_cli.output import print_note, print_object
@@ -34,6 +34,7 @@ _POLL_SECONDS = 0.05
 COLUMNS = (
     Column("pid"),
     Column("address"),
+    Column("state", style=style_gateway_state),
     Column("workers", justify="right"),
     Column("uptime_s", "uptime", text=format_uptime, justify="right"),
     Column("version", style=style_quiet),
@@ -75,6 +76,8 @@ def reload(
     invocation = invocation_of(ctx)
     options = invocation.read_output(output, as_json=as_json, fields=fields, columns=COLUMNS)
     before = _read_note(invocation)
+    if before.is_stopping:
+        raise NotRunningError("the gateway is stopping", hint="'fastgate serve' runs another when it has")
     goal = before.rolls + (2 if before.is_rolling else 1)
     _send_signal(before, signal.SIGHUP)
 
@@ -97,14 +100,15 @@ def reload(
 def stop(ctx: typer.Context) -> None:
     """Have the gateway finish the requests in flight and end; returns when it has.
 
-    Requests that take longer than proxy.shutdown_grace are cut.
+    Requests that take longer than proxy.shutdown_grace are cut. One that is stopping already is waited for.
 
     Examples:
       fastgate stop
     """
     invocation = invocation_of(ctx)
     note = _read_note(invocation)
-    _send_signal(note, signal.SIGTERM)
+    if not note.is_stopping:  # a second signal would cut what the first one lets finish
+        _send_signal(note, signal.SIGTERM)
 
     def is_done() -> bool:
         try:
@@ -155,6 +159,7 @@ def _describe(note: Note, now: datetime) -> dict[str, Any]:
     return {
         "pid": note.pid,
         "address": note.address,
+        "state": "stopping" if note.is_stopping else "reloading" if note.is_rolling else "running",
         "workers": note.workers,
         "uptime_s": round(max(0.0, now.timestamp() - note.started), 3),
         "version": note.version,

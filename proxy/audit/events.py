@@ -60,6 +60,7 @@ class End(msgspec.Struct, frozen=True, array_like=True, tag="e"):
     response_type: str | None = None  # the content type of that
     is_request_cut: bool = False  # there was more of the body than was kept
     is_response_cut: bool = False
+    target_url: str | None = None  # of the backend that answered, if it is not the one that `Begin` names
 
 
 AuditEvent = Begin | FirstByte | End

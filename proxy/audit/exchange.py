@@ -41,6 +41,7 @@ class Exchange:
         "_response_tap",
         "_response_type",
         "_started_ns",
+        "_target_url",
         "_trail",
         "answered",
         "chunks",
@@ -79,6 +80,7 @@ class Exchange:
         room = trail.policy.body_bytes_max
         # How much more is to be kept of each body, and a little beyond, so that no secret is cut in two.
         self._request_room = self._response_room = room + trail.scribe.margin if room else 0
+        self._target_url: str | None = None
         self._presented = trail.scribe.find_presented(head.headers, head.query)
         self._request_tap: bytearray | None = None
         self._response_tap: bytearray | None = None
@@ -105,6 +107,10 @@ class Exchange:
             self._trail.return_sequence()
             raise
         self._begun = True
+
+    def note_origin(self, decision: Forward, origin: str) -> None:
+        """Note that another backend than the one that `begin` was told of has answered."""
+        self._target_url = self._trail.scribe.write_text(_target_url(decision, origin))
 
     def refuse(self, decision: Decision, status: int, reason: str, response_size: int) -> None:
         """Write `Begin` and `End` in one go, for a request that the gateway answers itself."""
@@ -186,6 +192,12 @@ class Exchange:
         self._trail.tapped_bytes -= len(tap)
         return self._trail.scribe.write_body(tap, bytes_max, self._presented)
 
+    def _take_response_body(self, tap: bytearray | None, bytes_max: int) -> bytes | None:
+        body = self._take_body(tap, bytes_max)
+        if body and self._presented and self.is_stream and self._trail.policy.merges_streams:
+            return self._trail.scribe.mask_spread(body, self._response_type or b"", self._presented)
+        return body
+
     def _build_begin(self, decision: Decision | None, origin: str | None = None) -> Begin:
         head, trail = self._head, self._trail
         scribe = trail.scribe
@@ -237,11 +249,12 @@ class Exchange:
             self.chunks if is_stream else 0,
             scribe.write_headers(headers, self._presented) if headers and policy.include_headers else None,
             self._take_body(request_body, policy.body_bytes_max),
-            self._take_body(response_body, response_bytes_max),
+            self._take_response_body(response_body, response_bytes_max),
             self._response_type.decode("latin-1") if response_body and self._response_type else None,
             # Masking changes lengths: afterwards nobody could tell.
             request_body is not None and self.request_size > min(len(request_body), policy.body_bytes_max),
             response_body is not None and self.response_size > min(len(response_body), response_bytes_max),
+            self._target_url,
         )
 
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import msgspec
+
 from proxy.audit.bodies import BodyWriter
 from proxy.audit.events import LOG_PREFIX, REQUEST_PREFIX, AuditEvent, Begin, End, FirstByte
 from proxy.clock import format_us
@@ -34,6 +36,8 @@ def add_events(
             if begin is None:
                 _add_end(batch, event, bodies)
             else:
+                if event.target_url is not None:
+                    begin = msgspec.structs.replace(begin, target_url=event.target_url)
                 _add_whole(batch, begin, event, writer_id, created_at, bodies)
         elif isinstance(event, Begin):
             begun[event.ulid] = event
@@ -78,6 +82,8 @@ def _add_whole(
 
 def _add_end(batch: Batch, end: End, bodies: BodyWriter) -> None:
     row_id = LOG_PREFIX + end.ulid
+    if end.target_url is not None:
+        batch.targets.append((end.target_url, row_id))
     batch.ends.append((*_end_columns(end, bodies), row_id))
     batch.fact_ends.append((end.error, _figures(end), place_of(end.began_us), row_id))
 

@@ -12,7 +12,8 @@ from typing import TypeVar
 import msgspec
 
 from proxy.audit.redact import MASK, mask_value
-from proxy.audit.secrets import SecretMask, find_presented
+from proxy.audit.secrets import SecretMask, find_presented, list_forms
+from proxy.audit.streams.merging import merge_stream
 from proxy.policy.model import HeaderPairs
 
 TEXT_MAX = 500  # characters of path, target and user agent that a row keeps
@@ -70,6 +71,20 @@ class Scribe:
         for secret in presented:
             body = body.replace(secret, MASK)
         return body[:bytes_max]
+
+    def mask_spread(self, stream: bytes, content_type: bytes, presented: Sequence[bytes]) -> bytes:
+        """Return a stream as it is, or, if its events together make up a secret, its one answer, masked.
+
+        The recorder merges streams, and knows every secret but those that only the request has presented.
+        """
+        strange = [form for one in presented if self._mask.apply(one) != MASK for form in list_forms(one)]
+        merged = merge_stream(content_type, stream, is_cut=False) if strange else None
+        if merged is None or not any(form in merged.encode() for form in strange):
+            return stream
+        data = self._mask.apply(merged.encode())
+        for form in sorted(strange, key=len, reverse=True):
+            data = data.replace(form, MASK)
+        return data
 
     def find_presented(self, headers: HeaderPairs, query: bytes) -> list[bytes]:
         """Return the secrets that a request presents."""

@@ -31,9 +31,7 @@ class SecretMask:
     """
 
     def __init__(self, secrets: Iterable[bytes] = (), key_prefix: str = "fg_") -> None:
-        forms = {
-            form for secret in secrets if len(secret) >= SECRET_BYTES_MIN for form in _list_forms(secret)
-        }
+        forms = {form for secret in secrets if len(secret) >= SECRET_BYTES_MIN for form in list_forms(secret)}
         key = re.escape(key_prefix.encode()) + b"[%s]{%d}" % (
             BASE62.encode(),
             RANDOM_LENGTH + _CHECKSUM_LENGTH,
@@ -101,6 +99,6 @@ def _find_secrets(name: str, value: str, environ: Mapping[str, str], folder: Pat
     return found
 
 
-def _list_forms(secret: bytes) -> set[bytes]:
+def list_forms(secret: bytes) -> set[bytes]:
     """Return a secret as it is, and as JSON writes it."""
     return {secret, json.dumps(secret.decode("latin-1")).encode()[1:-1]}

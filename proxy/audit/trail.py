@@ -45,6 +45,7 @@ class AuditPolicy:
     stream_bytes_max: int = 0
     redacted: frozenset[bytes] = frozenset()
     forward_on_failure: bool = False
+    merges_streams: bool = False  # the recorder makes one answer of an event stream's events
 
 
 def build_audit_policy(settings: AuditSettings) -> AuditPolicy:
@@ -57,6 +58,7 @@ def build_audit_policy(settings: AuditSettings) -> AuditPolicy:
         stream_bytes_max=longest if settings.stream_bodies == "merged" else body_bytes_max,
         redacted=header_names((*_SECRET_HEADERS, *settings.redact_headers)),
         forward_on_failure=settings.on_failure == "forward",
+        merges_streams=settings.stream_bodies == "merged",
     )
 
 

@@ -90,6 +90,10 @@ def check_gateway(gateway: Gateway) -> Iterator[Check]:
     if note is None:
         yield warning(_NAME, "none is running", "fastgate serve")
         return
+    if note.is_stopping:
+        detail = f"{note.pid} on {note.address} is stopping: its last requests have time to finish"
+        yield warning(_NAME, detail, "fastgate stop, which waits for its end")
+        return
     if health is None:
         yield failed(_NAME, f"it runs as {note.pid} on {note.address}, but {gateway.fault}", "see its log")
         return

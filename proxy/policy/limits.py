@@ -18,6 +18,10 @@ _SECOND_NS = 1_000_000_000
 _MINUTE_NS = 60 * _SECOND_NS
 _MILLISECOND_NS = 1_000_000
 FULL_NS_MAX = 1 << 62  # 146 years: an arrival time fits 64 bits on any clock younger than that
+# The headers that tell a client of its limit.
+LIMIT_HEADERS = frozenset(
+    (b"x-ratelimit-limit-requests", b"x-ratelimit-remaining-requests", b"x-ratelimit-reset-requests")
+)
 
 
 class Limit(msgspec.Struct, frozen=True):

@@ -17,6 +17,7 @@ from proxy.errors import UpstreamError, UpstreamInvalidError, UpstreamTruncatedE
 from proxy.http1.request import ABORTED
 from proxy.policy.decide import Forward
 from proxy.policy.headers import filter_response_headers
+from proxy.policy.limits import LIMIT_HEADERS
 from proxy.policy.model import HeaderPairs, RequestHead
 from proxy.relay.asgi import (
     BodyTooLargeError,
@@ -32,6 +33,7 @@ from proxy.relay.bounds import RelayBounds
 from proxy.relay.intake import INTERRUPTED
 from proxy.relay.keepalive import StreamKeepAlive, may_hold_comments
 from proxy.relay.replies import BODY_REPLIES, TOO_LARGE, build_error, own_headers, send_error
+from proxy.relay.sending import ATTEMPT
 from proxy.relay.upstream import Upstream, translate_error
 
 INTERNAL_ERROR = "internal_error"
@@ -86,6 +88,9 @@ class Forwarding:
                 self._bounds.timeout_seconds if route.timeout_seconds is None else route.timeout_seconds,
                 origin=origin,
             )
+            attempt = response.extensions.get(ATTEMPT)
+            if attempt is not None and attempt.backend.origin != origin:
+                self._exchange.note_origin(decision, attempt.backend.origin)
             await self._relay(response)
             error = self._watch.leave_reason
         except asyncio.CancelledError:
@@ -117,6 +122,10 @@ class Forwarding:
             if not 200 <= response.status_code <= 599:  # RFC 9110 section 15: nothing else is a final status
                 raise UpstreamInvalidError("the backend answered with a status that is none")
             headers = filter_response_headers(response.headers.raw)
+            if self._told:
+                # The client has one limit here: the backend's is the gateway's own, with the backend.
+                told = {name for name, _ in self._told} & LIMIT_HEADERS
+                headers = [pair for pair in headers if pair[0] not in told]
             exchange.take_response_head(response.status_code, headers)
             collected = await self._collect_body(response) if self._bounds.is_collecting else None
             await send(

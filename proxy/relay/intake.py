@@ -68,18 +68,21 @@ class Intake:
         decision = decide(head, snapshot, time_us, exchange.request_id, forwarded=forwarded)
         if isinstance(decision, Refuse):
             return decision, ()
+        is_read = isinstance(decision, NeedBody)
+        if isinstance(decision, NeedBody):
+            # Before the limit is asked: what is refused for its model, or has no route, does not count.
+            body = await self._read_body(exchange, decision, scope, framing, receive)
+            if not isinstance(body, bytes):
+                return body, ()
+            decision = decide(head, snapshot, time_us, exchange.request_id, body, forwarded=forwarded)
+            assert not isinstance(decision, NeedBody)
+            if isinstance(decision, Refuse):
+                return decision, ()
         allowance = self._limits.admit(decision.key) if self._limits else None
         if allowance is not None and not allowance.is_admitted:
             return _refuse(RATE_LIMITED, decision.key), allowance.headers()
-        if isinstance(decision, NeedBody):
-            body = await self._read_body(exchange, decision, scope, framing, receive)
-            if isinstance(body, bytes):
-                decision = decide(head, snapshot, time_us, exchange.request_id, body, forwarded=forwarded)
-                assert not isinstance(decision, NeedBody)
-            else:
-                decision = body
-        elif framing is not None and _declared_size(framing) > self._bounds.body_bytes_max:
-            decision = _refuse(TOO_LARGE, decision.key)
+        if not is_read and framing is not None and _declared_size(framing) > self._bounds.body_bytes_max:
+            return _refuse(TOO_LARGE, decision.key), allowance.headers() if allowance is not None else ()
         return decision, allowance.headers() if allowance is not None else ()
 
     def _turn_away(self, scope: Scope) -> Refuse | None:

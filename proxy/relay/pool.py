@@ -14,9 +14,6 @@ IDLE_CONNECTIONS_MAX = 256  # for each origin
 IDLE_CONNECTIONS_TOTAL_MAX = 1024
 IDLE_SECONDS_MAX = 60.0
 SWEEP_SECONDS = 15.0
-# A backend that gives up idle connections does so after seconds. One that has rested this long is looked at
-# once more, as its end may have come in while the loop was busy; a busier one is spared the system call.
-UNSEEN_SECONDS_MAX = 1.0
 Origin = tuple[str, str, int]  # scheme, host, port
 
 
@@ -62,12 +59,9 @@ class IdlePool(Generic[C]):
             connection = idle.pop()
             self.size -= 1
             rested = now - connection.idle_since
-            is_fresh = rested <= UNSEEN_SECONDS_MAX
-            if (
-                connection.is_reusable()
-                and rested <= self._seconds_max
-                and (is_fresh or not connection.has_input())
-            ):
+            # A backend may close at once without having said so: its end may be there, and the loop not have
+            # come to it yet. What was sent then could not be sent again.
+            if connection.is_reusable() and rested <= self._seconds_max and not connection.has_input():
                 return connection
             connection.close()
         return None

@@ -20,6 +20,7 @@ from proxy.policy.credentials import digest_secret, find_credentials
 from proxy.policy.decide import Forward, KeyEntry, NeedBody, Refuse, Snapshot, decide
 from proxy.policy.explanation import Candidate, Explanation, explain
 from proxy.policy.model import ApiKey, RequestHead, Route
+from proxy.policy.own_pages import own_paths
 from proxy.policy.routing import RouteTable, build_route_table, compile_route
 from proxy.references import find_dangling, resolve_headers
 from proxy.relay.bounds import build_bounds
@@ -126,6 +127,9 @@ class Rehearsal:
     ) -> Stage:
         asked = f"{head.method} {_show_target(head.path, head.query)}"
         asked += f" (an example for {self.example_of})" if self.example_of else ""
+        if head.path in own_paths(self.settings.app.system_prefix):
+            hint = "app.system_prefix moves the gateway's own pages"
+            return Stage("match", False, f"{asked} is answered by the gateway itself", hint)
         if explained.matched != self.row["route_id"]:
             return self._describe_miss(asked, explained)
         bounds = build_bounds(self.settings.proxy)

@@ -10,10 +10,10 @@ from proxy.http1.request import FAULT_KEY
 from proxy.ids import new_ulid
 from proxy.policy.framing import find_fault
 from proxy.policy.model import RequestHead
+from proxy.policy.own_pages import PAGE_METHODS
 from proxy.relay.asgi import ASGIApp, Message, Receive, Scope, Send, read_head
 from proxy.relay.replies import INTERNAL, READ_ONLY, build_error, own_headers, send_error
 
-PAGE_METHODS = frozenset(("GET", "HEAD", "OPTIONS"))
 REQUEST_ID_KEY = "fastgate.request_id"  # in the scope of a page, which has no exchange
 _log = logging.getLogger(__name__)
 

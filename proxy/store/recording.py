@@ -104,6 +104,7 @@ class Batch:
     inserts: list[Columns] = field(default_factory=list)
     common_inserts: list[Columns] = field(default_factory=list)
     first_bytes: list[Columns] = field(default_factory=list)  # first_response_time, is_stream, id
+    targets: list[Columns] = field(default_factory=list)  # target_url, id
     ends: list[Columns] = field(default_factory=list)
     facts: list[Fact] = field(default_factory=list)
     fact_first_bytes: list[FactFirstByte] = field(default_factory=list)
@@ -141,6 +142,7 @@ def write_batch(database: Database, batch: Batch, offsets: Mapping[str, int], bo
             execute_many(database, insert_statement(kind, AuditLogRow, ROW_COLUMNS), batch.inserts)
             execute_many(database, insert_statement(kind, AuditLogRow, COMMON_COLUMNS), batch.common_inserts)
             execute_many(database, _update(database, FIRST_BYTE_COLUMNS), batch.first_bytes)
+            execute_many(database, _update(database, ("target_url",)), batch.targets)
             execute_many(database, _update(database, END_COLUMNS), batch.ends)
             write_facts(database, book, batch.facts)
             note_first_bytes(database, batch.fact_first_bytes)

@@ -185,15 +185,46 @@ def test_a_reader_that_leaves_ends_the_command_quietly(environment: dict[str, st
 
 
 @pytest.mark.parametrize(
-    ("stdout", "error"),
-    [("/dev/full", "error: the output cannot be read or written: No space left on device\n"), ("&-", "")],
+    ("stdout", "reason"), [("/dev/full", "No space left on device"), ("&-", "Bad file descriptor")]
 )
 def test_an_output_that_takes_nothing_is_no_traceback(
-    environment: dict[str, str], tmp_path: Path, stdout: str, error: str
+    environment: dict[str, str], tmp_path: Path, stdout: str, reason: str
 ) -> None:
     line = f"{sys.executable} -m fastgate_cli --version >{stdout}"
     done = subprocess.run(["sh", "-c", line], env=environment, cwd=tmp_path, capture_output=True, text=True)
-    assert (done.returncode, done.stderr.partition("hint: ")[0]) == (1 if error else 0, error)
+    error = f"error: the output cannot be read or written: {reason}\n"
+    assert (done.returncode, done.stderr.partition("hint: ")[0]) == (1, error)
+
+
+@pytest.mark.parametrize("place", ["/dev/full", "&-"])
+def test_a_secret_that_cannot_be_written_is_told_with_what_can_be_done(
+    environment: dict[str, str], tmp_path: Path, cli: Cli, place: str
+) -> None:
+    line = f"{sys.executable} -m fastgate_cli keys create >{place}"
+    done = subprocess.run(["sh", "-c", line], env=environment, cwd=tmp_path, capture_output=True, text=True)
+    (key_id,) = cli("keys", "list", "-o", "id").stdout.split()
+    assert done.returncode == 1
+    assert f"error: the secret of {key_id} could not be written" in done.stderr
+    assert f"hint: 'fastgate keys rotate {key_id}'" in done.stderr
+    assert "Exception ignored" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        ("keys create --value-stdin", 2, "error: this value cannot be a key"),
+        ("keys delete --all", 2, "nobody is there to confirm"),
+        ("apply -f -", 0, ""),
+        ("top", 2, "the dashboard needs a terminal"),
+    ],
+)
+def test_a_closed_stdin_is_one_in_which_there_is_nothing(
+    environment: dict[str, str], tmp_path: Path, cli: Cli, arguments: str, code: int, message: str
+) -> None:
+    cli("keys", "create")
+    line = f"{sys.executable} -m fastgate_cli {arguments} <&-"
+    done = subprocess.run(["sh", "-c", line], env=environment, cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, message in done.stderr) == (code, True), done.stderr
 
 
 def test_an_interrupt_is_130_without_a_traceback(cli: Cli, terminal_cli: TerminalCli) -> None:

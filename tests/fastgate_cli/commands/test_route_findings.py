@@ -8,9 +8,10 @@ import pytest
 
 from fastgate_cli.commands.route_findings import find_faults, find_missing
 from proxy.policy.model import Route
+from proxy.policy.own_pages import own_paths
 from proxy.policy.routing import compile_route, order_routes
 
-PAGES = frozenset(("/", "/health", "/metrics"))
+PAGES = own_paths("")
 
 
 def make(route_id: str, match_path: str = "/v1/*", host: str = "127.0.0.1:8000", **fields: object) -> Route:
