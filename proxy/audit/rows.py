@@ -84,6 +84,7 @@ def _add_end(batch: Batch, end: End, bodies: BodyWriter) -> None:
     row_id = LOG_PREFIX + end.ulid
     if end.target_url is not None:
         batch.targets.append((end.target_url, row_id))
+        batch.fact_targets.append((place_of(end.began_us), row_id))
     batch.ends.append((*_end_columns(end, bodies), row_id))
     batch.fact_ends.append((end.error, _figures(end), place_of(end.began_us), row_id))
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, cast
 
 from proxy.clock import to_us
 from proxy.store.database import Database
-from proxy.store.models import PLACES_PER_US, LogFact, LogWord, Row
+from proxy.store.models import PLACES_PER_US, AuditLogRow, LogFact, LogWord, Row
 from proxy.store.statements import (
     Columns,
     delete_statement,
@@ -119,10 +119,18 @@ class WordBook:
         self._turn_to(day)
         return self._number_word(database, "error", error, day)
 
+    def number_backend(
+        self, database: Database, backend: tuple[str | None, str | None, str | None], place: int
+    ) -> int:
+        """Return the number of the text that a path, a target and a user agent make up."""
+        day = place // _PLACES_PER_DAY
+        self._turn_to(day)
+        return self._number_word(database, "text", _merge(*backend), day)
+
     def _add_texts(self, database: Database, texts: Texts, day: int) -> Numbers:
         self._turn_to(day)  # where there is room for more
         *simple, path, ip, target, agent, error = texts
-        merged = (*simple, path, ip, "\n".join((path or "", target or "", agent or "")), error)
+        merged = (*simple, path, ip, _merge(path, target, agent), error)
         numbers = tuple(
             None if word is None else self._number_word(database, kind, word, day)
             for kind, word in zip(KINDS, merged, strict=True)
@@ -144,6 +152,10 @@ class WordBook:
         if number is None:
             number = self._page.words[kind, word] = _use_word(database, kind, word, day)
         return number
+
+
+def _merge(path: str | None, target: str | None, agent: str | None) -> str:
+    return "\n".join((path or "", target or "", agent or ""))
 
 
 def _use_word(database: Database, kind: str, word: str, day: int) -> int:
@@ -179,6 +191,21 @@ def end_facts(database: Database, book: WordBook, ends: Iterable[FactEnd]) -> No
     execute_many(
         database, update_statement(kind_of(database), LogFact, _END_COLUMNS, _is_unfinished_one), rows
     )
+
+
+def change_backends(database: Database, book: WordBook, requests: Iterable[tuple[int, str]]) -> None:
+    """Follow requests, by place and id, whose rows name another backend than their facts: few do."""
+    statement = update_statement(kind_of(database), LogFact, ("text_n",), _is_unfinished_one)
+    log = AuditLogRow
+    for place, row_id in requests:
+        query = log.select(log.path, log.target_url, log.user_agent).where(log.id == row_id)
+        numbers = [
+            book.number_backend(database, (row["path"], row["target_url"], row["user_agent"]), place)
+            for row in database.fetch(query)
+        ]
+        execute_many(
+            database, statement, [(number, place, place + PLACES_PER_US - 1, row_id) for number in numbers]
+        )
 
 
 def note_first_bytes(database: Database, first_bytes: Iterable[FactFirstByte]) -> None:

@@ -20,6 +20,7 @@ from proxy.store.facts import (
     FactEnd,
     FactFirstByte,
     WordBook,
+    change_backends,
     end_facts,
     interrupt_facts,
     note_first_bytes,
@@ -109,6 +110,7 @@ class Batch:
     facts: list[Fact] = field(default_factory=list)
     fact_first_bytes: list[FactFirstByte] = field(default_factory=list)
     fact_ends: list[FactEnd] = field(default_factory=list)
+    fact_targets: list[tuple[int, str]] = field(default_factory=list)
     usage: dict[str, Usage] = field(default_factory=dict)
     # By key: when its previous secret was last presented, and by which client.
     previous_uses: dict[str, tuple[int, str]] = field(default_factory=dict)
@@ -146,6 +148,7 @@ def write_batch(database: Database, batch: Batch, offsets: Mapping[str, int], bo
             execute_many(database, _update(database, END_COLUMNS), batch.ends)
             write_facts(database, book, batch.facts)
             note_first_bytes(database, batch.fact_first_bytes)
+            change_backends(database, book, batch.fact_targets)
             end_facts(database, book, batch.fact_ends)
             _write_usage(database, batch)
             accounts = [(name, account.last, account.count) for name, account in batch.writers.items()]

@@ -68,7 +68,8 @@ def test_a_backend_that_refuses_is_passed_over_without_the_client_noticing(
         assert (reply.status, reply.body) == (200, b"ok")
         (call,) = second.calls_of(path)
         assert call.header(b"host") == [second.url.removeprefix("http://").encode()]
-        assert gate.row(reply)["error_message"] is None
+        row = gate.row(reply)
+        assert (row["error_message"], row["target_url"]) == (None, f"{second.url}{path}")
 
 
 def test_all_backends_refusing_is_a_502_every_time(gate: Gate, refusing: socket.socket) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from proxy.running import RunningFile
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
+AGREES = "the gateway answers as the backend does"
 
 
 def test_the_commands_for_a_gateway_that_runs_find_it(
@@ -26,6 +27,15 @@ def test_the_commands_for_a_gateway_that_runs_find_it(
             while "Ctrl-C" not in told[-1]:
                 told.append(next(trial.stderr))
             assert json.loads(cli("status", "--json").stdout)["pid"] == trial.pid
+            # One that finds everything running checks it; one that cannot run changes nothing.
+            again = subprocess.run(
+                [*command, "--check"], cwd=tmp_path, env=environment, capture_output=True, text=True
+            )
+            assert (again.returncode, again.stderr.splitlines()[-1]) == (0, AGREES)
+            routes = cli("routes", "list", "--json").stdout
+            refused = cli("quickstart", "--port", "0", "--check")
+            assert (refused.returncode, "runs already" in refused.stderr) == (2, True)
+            assert cli("routes", "list", "--json").stdout == routes
             # What --port says goes on counting, and so does the terminal, which is not for the log.
             assert cli("reload").returncode == 0
             assert cli("stop").stderr == f"stopped the gateway on http://127.0.0.1:{free_port}\n"

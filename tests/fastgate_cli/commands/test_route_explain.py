@@ -104,6 +104,14 @@ def test_a_body_that_does_not_fit_lets_the_next_route_serve(cli: Cli, tmp_path: 
     assert dict(row["request_headers"])["authorization"] == "•••9876"
 
 
+@pytest.mark.parametrize(("method", "status"), [("GET", 200), ("POST", 400)])
+def test_a_page_of_the_gateway_is_its_own_whatever_the_routes_say(cli: Cli, method: str, status: int) -> None:
+    assert cli("routes", "add", "--match", "/health", "--to", "http://e").returncode == 0
+    row = explain(cli, method, "/health")
+    assert (row["matched"], row["target_url"], row["request_headers"]) == (None, None, None)
+    assert (row["refusal"]["status"], row["refusal"]["code"]) == (status, "own_page")
+
+
 def test_references_are_shown_as_written_and_secret_fields_masked(cli: Cli) -> None:
     row = explain(
         cli, "GET", "/refs?api_key=s3cret", "--header", "Cookie: a-long-session-id", "--header", "X-A: é"

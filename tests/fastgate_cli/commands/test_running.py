@@ -132,6 +132,30 @@ def test_stop_returns_when_the_gateway_has_ended(gateway: ServedGateway) -> None
     assert gateway.outcomes() == [(200, None)]
 
 
+def test_a_gateway_that_is_stopping_says_so_and_no_second_stop_cuts_its_requests(
+    gateway: ServedGateway,
+) -> None:
+    client, wire = gateway.start_stream()
+    stopping = [_stop(gateway)]
+    await_that(lambda: gateway.note().is_stopping)
+    stopping.append(_stop(gateway))
+    state = json.loads(gateway.command("status", "--json").stdout)["state"]
+    refused = gateway.command("reload")
+    assert (state, refused.returncode) == ("stopping", 1)
+    assert "the gateway is stopping" in refused.stderr
+    assert [each.poll() for each in stopping] == [None, None]
+    wire.sendall(b"0\r\n\r\n")
+    assert read_rest(client).endswith(b"0\r\n\r\n")
+    assert [each.wait(WAIT_SECONDS) for each in stopping] == [0, 0]
+    assert gateway.outcomes() == [(200, None)]
+    assert "a second signal ends them" in gateway.text()
+
+
+def _stop(gateway: ServedGateway) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "fastgate_cli", "stop"]
+    return subprocess.Popen(command, cwd=gateway.folder, env=gateway.environ, stderr=subprocess.DEVNULL)
+
+
 def test_a_gateway_that_does_not_end_is_told(
     held: RunningFile, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -55,6 +55,20 @@ def read_rows(database: Database) -> list[tuple[object, ...]]:
     return [tuple(row) for each in statements for row in database.connection().execute(each)]
 
 
+def test_the_backend_that_answered_is_in_the_row_however_late_it_is_known(tmp_path: Path) -> None:
+    begin = make_begin("u", target_url="http://dead/v1/chat", user_agent="curl/8")
+    end = make_end("u", target_url="http://alive/v1/chat")
+    rows = []
+    ways: list[list[list[AuditEvent]]] = [[[begin, end]], [[begin], [end]]]
+    for number, batches in enumerate(ways):
+        with open_database(tmp_path / f"{number}.db", create=True) as database:
+            for events in batches:
+                write_batch(database, build(*events), {}, WordBook())
+            assert get_log(database, "log_u")["target_url"] == "http://alive/v1/chat"
+            rows.append(read_rows(database))
+    assert rows[0] == rows[1]
+
+
 def test_the_facts_of_a_request_are_those_of_its_row(tmp_path: Path) -> None:
     begin = make_begin("u", 7, key_id="key_1", route_id="rt_1", target_url="http://b/", user_agent="curl/8")
     end = make_end("u", 7, first_byte_after_us=1_700, gateway_us=345, error="client_abort")

@@ -56,6 +56,23 @@ def test_a_secret_in_any_other_header_or_text_is_masked() -> None:
     assert scribe.write_text(b"/v1/" + CANARY) == "/v1/" + MASK.decode()
 
 
+def test_what_a_request_presents_is_masked_where_the_events_of_a_stream_make_it_up() -> None:
+    scribe, kind = make(), b"text/event-stream"
+
+    def stream_of(*pieces: str) -> bytes:
+        deltas = [{"choices": [{"index": 0, "delta": {"content": piece}}]} for piece in pieces]
+        return b"".join(b"data: " + json.dumps(delta).encode() + b"\n\n" for delta in deltas)
+
+    spread = stream_of("it is CANA", "RY-7", "f3a, is it not?")
+    masked = scribe.mask_spread(spread, kind, [CANARY])
+    assert json.loads(masked)["choices"][0]["message"]["content"] == "it is [redacted], is it not?"
+    # Nothing is merged without need: the recorder does that.
+    assert scribe.mask_spread(spread, kind, [b"another-one"]) == spread
+    assert scribe.mask_spread(spread, b"text/plain", [CANARY]) == spread
+    own = b"fg_" + b"a" * 36
+    assert scribe.mask_spread(stream_of(own.decode()), kind, [own]) == stream_of(own.decode())
+
+
 def test_what_a_request_presents_is_masked_where_it_comes_back() -> None:
     scribe = make()
     sent = [(b"authorization", b"Bearer own-key-1"), (b"cookie", b"a=1; session=abcdefgh"), (b"x", b"y")]

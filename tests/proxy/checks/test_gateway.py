@@ -139,6 +139,7 @@ def test_the_page_is_below_the_configured_prefix() -> None:
         ({}, {"status": "unhealthy"}, "failed", "unhealthy"),
         ({"trouble": "it is odd"}, {}, "warning", "it is odd"),
         ({"worker_pids": [2**22 + 1]}, {}, "failed", str(2**22 + 1)),
+        ({"is_stopping": True}, {}, "warning", "is stopping"),
     ],
 )
 def test_what_is_wrong_with_it_is_told(

@@ -46,6 +46,32 @@ def test_requests_that_go_nowhere_use_nothing_up(make_gate: Fixture, backend: Fi
     assert [gate.ask("/elsewhere").status for _ in range(3)] == [404] * 3
 
 
+def test_a_body_that_no_route_wants_uses_nothing_up(make_gate: Fixture, backend: Fixture) -> None:
+    limits = RateLimitingSettings(default_requests_per_minute=1)
+    gate = make_gate(
+        routes=[NewRoute("/v1/*", backend.host, match_body_schema=BY_MODEL)], rate_limiting=limits
+    )
+    for _ in range(3):
+        assert gate.ask("/v1/x", method="POST", body=b'{"model": "b"}').status == 404
+    client = gate.send("/v1/x", method="POST", body=b'{"model": "a"}')
+    wire = backend.accept()
+    wire.read_head()
+    wire.send(OK)
+    assert client.read_reply().status == 200
+
+
+def test_a_client_is_told_of_one_limit_the_gateways(make_gate: Fixture, backend: Fixture) -> None:
+    limits = RateLimitingSettings(default_requests_per_minute=7)
+    gate = make_gate(routes=[NewRoute("/v1/*", backend.host)], rate_limiting=limits)
+    client = gate.send()
+    wire = backend.accept()
+    wire.read_head()
+    own = b"\r\nX-RateLimit-Limit-Requests: 9999\r\nx-ratelimit-limit-tokens: 5\r\n"
+    wire.send(OK.replace(b"\r\n", own, 1))
+    headers = [pair for pair in client.read_reply().headers if pair[0].startswith("x-ratelimit-limit-")]
+    assert sorted(headers) == [("x-ratelimit-limit-requests", "7"), ("x-ratelimit-limit-tokens", "5")]
+
+
 def test_limits_that_are_switched_off_are_not_told_of(make_gate: Fixture, backend: Fixture) -> None:
     limits = RateLimitingSettings(enabled=False, default_requests_per_minute=1)
     gate = make_gate(routes=[NewRoute("/v1/*", backend.host)], rate_limiting=limits)
