@@ -46,6 +46,8 @@ def export_document(
 
     if out is not None and out.is_dir():
         raise InvalidInputError(f"{str(out)!r} is a folder", hint="name a file in it")
+    if out is not None and not out.parent.is_dir():
+        raise InvalidInputError(f"there is no folder {str(out.parent)!r}", hint="make it first")
     invocation = invocation_of(ctx)
     with invocation.reading() as database:
         state = read_state(database, invocation.now)

@@ -19,7 +19,8 @@ CODES: Mapping[int, str] = MappingProxyType(
         "taken already",
         failures.NOT_FOUND: "there is no such key, route or request",
         failures.UNREACHABLE: "the database or a backend cannot be reached",
-        failures.INTERRUPTED: "interrupted with Ctrl-C",
+        failures.INTERRUPTED: "interrupted with Ctrl-C; 0 for 'serve', 'mock' and 'quickstart', which "
+        "that is meant to end",
         failures.BROKEN_PIPE: "whoever read the output has gone, as in '| head'",
     }
 )

@@ -21,6 +21,7 @@ from proxy.store.models import ApiKeyRow, Row, clean_text, fields_of
 
 KeyStatus = Literal["active", "disabled", "expired"]
 KEY_STATUSES: tuple[KeyStatus, ...] = ("active", "disabled", "expired")
+_NAME_LENGTH_MAX = 24  # what is longer may be a secret
 _SHOWN = fields_of(ApiKeyRow, without=("key_value", "previous_key_value"))
 _HINT = "'fastgate keys list' shows the keys"
 
@@ -125,13 +126,21 @@ def get_key(database: Database, key_id: str, *, now: datetime) -> Row:
     return get_keys(database, [key_id], now=now)[0]
 
 
+def _describe_absence(text: str) -> NotFoundError:
+    if text.startswith("key_") or len(text) <= _NAME_LENGTH_MAX:
+        return NotFoundError(f"there is no key {text!r}", hint=_HINT)
+    return NotFoundError(
+        f"there is no key {text[:4] + '…'!r}", hint=f"an id is wanted, and no secret; {_HINT}"
+    )
+
+
 def get_keys(database: Database, key_ids: Sequence[str], *, now: datetime) -> list[Row]:
     """Return several keys, each once, in the order of their ids here; or raise `NotFoundError`."""
     rows = []
     for key_id in dict.fromkeys(key_ids):
         found = database.fetch(ApiKeyRow.select(*_SHOWN).where(ApiKeyRow.key_id == clean_text(key_id)))
         if not found:
-            raise NotFoundError(f"there is no key {key_id!r}", hint=_HINT)
+            raise _describe_absence(key_id)
         rows.append(_finish_row(found[0], now))
     return rows
 

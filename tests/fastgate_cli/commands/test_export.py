@@ -57,7 +57,7 @@ def test_a_file_is_replaced_whole_and_is_its_owners_alone(cli: Cli, tmp_path: Pa
 
 def test_a_place_that_cannot_be_written_is_told(cli: Cli, tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
-    for place in ("folder", "/proc/nosuch/x.yaml"):
+    for place in ("folder", "nosuch/x.yaml", "/proc/nosuch/x.yaml"):
         done = cli("export", "--out", place)
         assert (done.returncode, done.stdout) == (2, "")
         assert done.stderr.startswith("error: ")

@@ -65,6 +65,15 @@ def test_a_row_has_the_columns_in_order_and_never_the_digest(database: Database)
     assert digest_secret(secret.encode()) not in str(list_keys(database, now=NOW))
 
 
+def test_a_secret_in_place_of_an_id_is_not_repeated(database: Database) -> None:
+    _, secret = create_key(database, key_prefix="fg_", now=NOW)
+    with pytest.raises(NotFoundError, match=r"there is no key 'fg_.…'") as caught:
+        get_key(database, secret, now=NOW)
+    assert "no secret" in (caught.value.hint or "")
+    with pytest.raises(NotFoundError, match="there is no key 'mobile-app'"):
+        get_key(database, "mobile-app", now=NOW)
+
+
 def test_an_own_value_is_kept_as_its_digest(database: Database) -> None:
     _, secret = create_key(database, key_prefix="fg_", value="my-own-key", now=NOW)
     assert secret == "my-own-key"
