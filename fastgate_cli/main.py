@@ -101,8 +101,8 @@ def start(
 
 def run() -> None:
     """Run the command line of this process and exit: the console script."""
-    # A stream that was closed is one that nothing is read from, nothing can be written to, or, for what is no
-    # data, that swallows it. A name that is not UTF-8 does not break its printing.
+    # Of a closed stream Python leaves None. Nothing comes in then; data that cannot go out is an error, as on
+    # a full disk; notes reach nobody. A name that is not UTF-8 does not break its printing.
     for name, flags in (("stdin", os.O_RDONLY), ("stdout", os.O_RDONLY), ("stderr", os.O_WRONLY)):
         if getattr(sys, name) is None:
             mode = "r" if name == "stdin" else "w"

@@ -34,12 +34,11 @@ def find_highest_limit() -> int:
 def raise_limit(needed: int) -> None:
     """Let this process open so many files, or as many as it may allow itself.
 
-    What a shell allows at first, 1,024 as a rule, is meant for programs that can bear no more.
+    What a shell allows at first, 1,024 as a rule, is for programs that use select(2): it knows no more.
     """
-    now, highest = read_limit(), find_highest_limit()
-    if now != UNLIMITED and now < needed:
-        wanted = needed if highest == UNLIMITED else min(needed, highest)
-        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if _read(soft) != UNLIMITED and soft < needed:
+        wanted = needed if _read(hard) == UNLIMITED else min(needed, hard)
         with suppress(ValueError, OSError):  # a system may have a bound of its own below that
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 

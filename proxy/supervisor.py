@@ -130,6 +130,10 @@ class Supervisor:
     def _stop(self) -> None:
         if self._stopping.is_set():
             self._hurry.set()
+        self._begin_to_stop()
+
+    def _begin_to_stop(self) -> None:
+        if self._stopping.is_set():
             return
         self._stopping.set()
         self._write_note(is_stopping=True)
@@ -150,7 +154,7 @@ class Supervisor:
             self._adopt(number, process, self._settings)
         self._outside.readiness.tell_ready()
         loop = asyncio.get_running_loop()
-        self._outside.on_ready(lambda: loop.call_soon_threadsafe(self._stopping.set))
+        self._outside.on_ready(lambda: loop.call_soon_threadsafe(self._begin_to_stop))
         while True:
             await self._reload.wait()
             self._reload.clear()

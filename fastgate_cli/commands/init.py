@@ -73,9 +73,15 @@ def init(
         "route_id": route_id,
     }
     print_object(created, COLUMNS, options)
-    is_found = path == here.folder / CONFIGURATION_NAME
-    _print_next_steps(sample, "fastgate" if is_found else f"fastgate -c {shlex.quote(str(path))}")
+    _print_next_steps(sample, describe_program(path, here.folder))
     return None
+
+
+def describe_program(source: Path | None, folder: Path) -> str:
+    """Return how a command begins that is to use this configuration: if need be, with the option for it."""
+    if source is None or source == folder / CONFIGURATION_NAME:
+        return "fastgate"
+    return f"fastgate -c {shlex.quote(str(source))}"
 
 
 def build_sample_route(sample: Sample) -> NewRoute:
@@ -137,13 +143,13 @@ def _check_free(path: Path, *, force: bool) -> None:
         )
 
 
-def _print_next_steps(sample: Sample | None, command: str) -> None:
-    steps = [(f"{command} keys create", "a key, shown once"), (f"{command} serve", "run the gateway")]
+def _print_next_steps(sample: Sample | None, program: str) -> None:
+    steps = [(f"{program} keys create", "a key, shown once"), (f"{program} serve", "run the gateway")]
     if sample is None:
-        steps.insert(1, (f"{command} routes add --match '{PATTERN}' --to URL", "where requests go"))
+        steps.insert(1, (f"{program} routes add --match '{PATTERN}' --to URL", "where requests go"))
     if sample == "openai":
         steps.insert(0, ("export OPENAI_API_KEY=...", "the route reads it from there"))
-    width = max(len(command) for command, _ in steps)
+    width = max(len(line) for line, _ in steps)
     print_note("next:")
     for line, purpose in steps:
         print_note(f"  {line:{width}}   {purpose}")

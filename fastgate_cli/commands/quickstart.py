@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fastgate_cli.commands.init import CONFIGURATION_NAME
+from fastgate_cli.commands.init import describe_program
 from fastgate_cli.commands.log_columns import COLUMNS
 from fastgate_cli.commands.quickstart_parts import (
     ensure_configuration,
@@ -217,7 +217,4 @@ def build_curl(gateway_url: str, key: str, model: str | None) -> list[str]:
 
 def build_tail_command(invocation: Invocation) -> str:
     """Return the command that follows this trial's requests, from this folder or, if it names one, any."""
-    source = invocation.settings.source
-    if source is None or source == invocation.folder / CONFIGURATION_NAME:
-        return "fastgate logs tail"
-    return f"fastgate -c {shlex.quote(str(source))} logs tail"
+    return f"{describe_program(invocation.settings.source, invocation.folder)} logs tail"

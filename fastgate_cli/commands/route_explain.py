@@ -85,6 +85,8 @@ def explain_request(
 
     invocation = invocation_of(ctx)
     printing = invocation.read_output(output, as_json=as_json, fields=fields, columns=COLUMNS)
+    if method.startswith("/"):
+        raise InvalidInputError(f"{method!r} is a path, not a method", hint="such as GET /v1/x")
     strip = invocation.settings.proxy.strip_headers
     body = b"" if data is None else read_argument(data)
     given = [read_header(text) for text in header or ()]
@@ -98,12 +100,12 @@ def explain_request(
     usable = [one.route for one in table.compiled]
     snapshot = Snapshot(0, entries, build_route_table(usable, strip_headers=strip))
     explained = explain(head, body, snapshot, table.compiled, to_us(invocation.now), _REQUEST_ID)
-    row = _build_row(explained, body, invocation) | _describe_own_page(head, invocation)
+    row = _build_row(explained, body, invocation)
     row["candidates"] += [
         _build_candidate(route_id, False, "disabled", f"the route cannot be used: {problem}")
         for route_id, problem in table.problems
     ]
-    _print(row, printing)
+    _print(row | _describe_own_page(head, invocation), printing)
 
 
 def _read_keys(
@@ -171,7 +173,7 @@ def _describe_own_page(head: RequestHead, invocation: Invocation) -> dict[str, A
         "message": "this is one of the gateway's own pages; app.system_prefix moves them",
     }
     sent = ("matched", "target_url", "request_headers", "request_body")
-    return {**dict.fromkeys(sent), "refusal": answer}
+    return {**dict.fromkeys(sent), "refusal": answer, "candidates": []}
 
 
 def _mask_headers(decision: Any, invocation: Invocation) -> list[list[str]]:

@@ -79,9 +79,12 @@ class Scribe:
         """
         strange = [form for one in presented if self._mask.apply(one) != MASK for form in list_forms(one)]
         merged = merge_stream(content_type, stream, is_cut=False) if strange else None
-        if merged is None or not any(form in merged.encode() for form in strange):
+        if merged is None:
             return stream
-        data = self._mask.apply(merged.encode())
+        data = merged.encode()
+        if not any(form in data for form in strange):
+            return stream
+        data = self._mask.apply(data)
         for form in sorted(strange, key=len, reverse=True):
             data = data.replace(form, MASK)
         return data

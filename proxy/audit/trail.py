@@ -51,14 +51,15 @@ class AuditPolicy:
 def build_audit_policy(settings: AuditSettings) -> AuditPolicy:
     """Return the policy that the configuration's `audit` section asks for."""
     body_bytes_max = min(settings.body_max_size, BODY_BYTES_MAX) if settings.include_body else 0
+    merges_streams = settings.stream_bodies == "merged"
     longest = max(body_bytes_max, min(body_bytes_max * STREAM_FACTOR, STREAM_BYTES_MAX))
     return AuditPolicy(
         include_headers=settings.include_headers,
         body_bytes_max=body_bytes_max,
-        stream_bytes_max=longest if settings.stream_bodies == "merged" else body_bytes_max,
+        stream_bytes_max=longest if merges_streams else body_bytes_max,
         redacted=header_names((*_SECRET_HEADERS, *settings.redact_headers)),
         forward_on_failure=settings.on_failure == "forward",
-        merges_streams=settings.stream_bodies == "merged",
+        merges_streams=merges_streams,
     )
 
 

@@ -15,6 +15,7 @@ from fnmatch import fnmatchcase
 from proxy.errors import InvalidInputError
 from proxy.policy.credentials import CREDENTIAL_HEADERS
 from proxy.policy.forwarded import Forwarded
+from proxy.policy.limits import LIMIT_HEADERS
 from proxy.policy.model import HeaderPairs, RequestHead, Route
 
 HOP_BY_HOP = frozenset(
@@ -49,6 +50,8 @@ _SET_BY_GATEWAY = frozenset(
 _RESPONSE_SET_BY_GATEWAY = frozenset((b"x-request-id", b"server-timing"))
 _NEVER_FORWARDED = HOP_BY_HOP | _SET_BY_GATEWAY | frozenset(CREDENTIAL_HEADERS)
 _RESPONSE_DROPPED = HOP_BY_HOP | _RESPONSE_SET_BY_GATEWAY
+# A client with a limit has one: what a backend tells is the gateway's own limit there.
+_LIMITED_RESPONSE_DROPPED = _RESPONSE_DROPPED | LIMIT_HEADERS
 # A route may set the client's remaining ones to a value of its own, `host` among them.
 _NOT_FOR_ROUTES = HOP_BY_HOP | (_SET_BY_GATEWAY - {b"forwarded", b"host", b"x-real-ip"})
 _PSEUDONYM = b" fastgate"
@@ -149,13 +152,17 @@ def build_request_headers(
     return kept
 
 
-def filter_response_headers(headers: HeaderPairs) -> list[tuple[bytes, bytes]]:
-    """Return a backend's headers as a client may see them: lower-case names, hop-by-hop ones gone."""
+def filter_response_headers(headers: HeaderPairs, *, is_limited: bool = False) -> list[tuple[bytes, bytes]]:
+    """Return a backend's headers as a client may see them: lower-case names, hop-by-hop ones gone.
+
+    A client that `is_limited` is told of that by the gateway, and by nobody else.
+    """
+    dropped = _LIMITED_RESPONSE_DROPPED if is_limited else _RESPONSE_DROPPED
     kept = []
     named: frozenset[bytes] = frozenset()
     for name, value in headers:
         lower = name.lower()
-        if lower not in _RESPONSE_DROPPED:
+        if lower not in dropped:
             kept.append((lower, value))
         elif lower == b"connection":
             named |= connection_tokens(value)

@@ -17,7 +17,6 @@ from proxy.errors import UpstreamError, UpstreamInvalidError, UpstreamTruncatedE
 from proxy.http1.request import ABORTED
 from proxy.policy.decide import Forward
 from proxy.policy.headers import filter_response_headers
-from proxy.policy.limits import LIMIT_HEADERS
 from proxy.policy.model import HeaderPairs, RequestHead
 from proxy.relay.asgi import (
     BodyTooLargeError,
@@ -121,11 +120,7 @@ class Forwarding:
         try:
             if not 200 <= response.status_code <= 599:  # RFC 9110 section 15: nothing else is a final status
                 raise UpstreamInvalidError("the backend answered with a status that is none")
-            headers = filter_response_headers(response.headers.raw)
-            if self._told:
-                # The client has one limit here: the backend's is the gateway's own, with the backend.
-                told = {name for name, _ in self._told} & LIMIT_HEADERS
-                headers = [pair for pair in headers if pair[0] not in told]
+            headers = filter_response_headers(response.headers.raw, is_limited=bool(self._told))
             exchange.take_response_head(response.status_code, headers)
             collected = await self._collect_body(response) if self._bounds.is_collecting else None
             await send(

@@ -79,11 +79,12 @@ class Intake:
             if isinstance(decision, Refuse):
                 return decision, ()
         allowance = self._limits.admit(decision.key) if self._limits else None
+        told = allowance.headers() if allowance is not None else ()
         if allowance is not None and not allowance.is_admitted:
-            return _refuse(RATE_LIMITED, decision.key), allowance.headers()
+            return _refuse(RATE_LIMITED, decision.key), told
         if not is_read and framing is not None and _declared_size(framing) > self._bounds.body_bytes_max:
-            return _refuse(TOO_LARGE, decision.key), allowance.headers() if allowance is not None else ()
-        return decision, allowance.headers() if allowance is not None else ()
+            return _refuse(TOO_LARGE, decision.key), told
+        return decision, told
 
     def _turn_away(self, scope: Scope) -> Refuse | None:
         """Refuse what the server could not read, and what is too much."""

@@ -86,10 +86,10 @@ class Rehearsal:
         table = self._build_table(route)
         found = [self._explain(head, body, table) for head in heads]
         head, explained = next(
-            (pair for pair in zip(heads, found, strict=True) if pair[1].matched == route.route_id),
+            (pair for pair in zip(heads, found, strict=True) if self._is_reached(*pair)),
             (heads[0], found[0]),
         )
-        prepared.method, prepared.matched = head.method, explained.matched == route.route_id
+        prepared.method, prepared.matched = head.method, self._is_reached(head, explained)
         prepared.stages.append(self._describe_match(head, body, table, explained))
         if not prepared.stages[-1].ok:
             return prepared
@@ -104,6 +104,12 @@ class Rehearsal:
             hint = "--data takes a body that the route can use"
             prepared.stages.append(Stage("transform", False, decision.message, hint))
         return prepared
+
+    def _is_reached(self, head: RequestHead, explained: Explanation) -> bool:
+        return explained.matched == self.row["route_id"] and not self._is_own_page(head)
+
+    def _is_own_page(self, head: RequestHead) -> bool:
+        return head.path in own_paths(self.settings.app.system_prefix)
 
     def _secret_names(self, decision: Forward) -> frozenset[bytes]:
         added = (name for name, _ in decision.compiled.route.add_headers if name.lower() != "host")
@@ -127,7 +133,7 @@ class Rehearsal:
     ) -> Stage:
         asked = f"{head.method} {_show_target(head.path, head.query)}"
         asked += f" (an example for {self.example_of})" if self.example_of else ""
-        if head.path in own_paths(self.settings.app.system_prefix):
+        if self._is_own_page(head):
             hint = "app.system_prefix moves the gateway's own pages"
             return Stage("match", False, f"{asked} is answered by the gateway itself", hint)
         if explained.matched != self.row["route_id"]:

@@ -16,6 +16,12 @@ from proxy.errors import ConflictError, InvalidInputError
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 
 
+def test_the_next_steps_are_those_of_the_configuration_that_was_written(cli: Cli, tmp_path: Path) -> None:
+    done = cli("-c", "other place/gate.yaml", "init")
+    place = tmp_path / "other place" / "gate.yaml"
+    assert done.stderr.startswith(f"next:\n  fastgate -c '{place}' keys create")
+
+
 def test_a_new_folder_gets_configuration_and_database(cli: Cli, tmp_path: Path) -> None:
     done = cli("init", "--json")
     assert done.returncode == 0

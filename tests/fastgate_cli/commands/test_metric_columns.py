@@ -81,6 +81,12 @@ def test_a_share_is_told_in_few_characters(value: float, text: str) -> None:
     assert format_percent(value, EAST) == text
 
 
+@given(st.integers(1, 5_000), st.data())
+def test_a_rate_with_two_digits_and_a_share_with_all_are_told_alike(count: int, data: st.DataObject) -> None:
+    share = data.draw(st.integers(0, count)) / count * 100
+    assert format_percent(share, EAST) == format_percent(round(share, 2), EAST) or share > 99.99
+
+
 @given(st.floats(0, 100))
 def test_only_all_of_it_is_100_percent(value: float) -> None:
     text = format_percent(value, EAST)

@@ -110,6 +110,13 @@ def test_a_page_of_the_gateway_is_its_own_whatever_the_routes_say(cli: Cli, meth
     row = explain(cli, method, "/health")
     assert (row["matched"], row["target_url"], row["request_headers"]) == (None, None, None)
     assert (row["refusal"]["status"], row["refusal"]["code"]) == (status, "own_page")
+    assert row["candidates"] == []  # no route is tried
+
+
+def test_arguments_in_the_other_order_are_told(cli: Cli) -> None:
+    done = cli("routes", "explain", "/v1/models", "GET")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "'/v1/models' is a path, not a method" in done.stderr
 
 
 def test_references_are_shown_as_written_and_secret_fields_masked(cli: Cli) -> None:

@@ -57,6 +57,14 @@ def run(cli: Cli, *arguments: str, code: int = 0, **env: str) -> dict[str, Any]:
     return row
 
 
+def test_a_page_of_the_gateway_reaches_no_route(cli: Cli, backend: FaultBackend) -> None:
+    assert cli("routes", "add", "--id", "own", "--match", "/health", "--to", backend.url).returncode == 0
+    row = run(cli, "own", code=1)
+    assert (row["success"], row["matched"], row["target_url"]) == (False, False, None)
+    assert "is answered by the gateway itself" in row["error_message"]
+    assert not backend.calls_of("/health")
+
+
 def test_a_route_that_works_has_every_field_of_the_contract(cli: Cli, backend: FaultBackend) -> None:
     row = run(cli, "one")
     assert (row["success"], row["matched"], row["status_code"], row["error_message"]) == (

@@ -118,6 +118,7 @@ def test_every_option_reaches_its_column(cli: Cli, add: Callable[..., dict[str, 
 @pytest.mark.parametrize(
     "arguments",
     [
+        ["--match", ""],
         ["--match", "v1/*"],
         ["--match", "/a/***"],
         ["--match", "/user/{id}/{id}"],

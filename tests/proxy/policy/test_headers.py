@@ -256,6 +256,13 @@ def test_response_keeps_everything_but_hop_by_hop_and_our_own() -> None:
     assert filter_response_headers([*kept[:2], *dropped, *ours, *kept[2:]]) == kept
 
 
+def test_a_client_with_a_limit_is_told_of_no_other() -> None:
+    own = [(b"X-RateLimit-Limit-Requests", b"9"), (b"x-ratelimit-reset-requests", b"1s")]
+    tokens = (b"x-ratelimit-limit-tokens", b"5")
+    assert filter_response_headers([*own, tokens], is_limited=True) == [tokens]
+    assert len(filter_response_headers([*own, tokens])) == 3
+
+
 def test_response_names_are_in_lower_case_and_values_untouched() -> None:
     assert filter_response_headers([(b"ETag", b'W/"A"'), (b"X-Empty", b"")]) == [
         (b"etag", b'W/"A"'),
