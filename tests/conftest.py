@@ -8,8 +8,12 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
 
+import pytest
 from hypothesis import settings
+
+from tests.ports import reserve_port
 
 settings.register_profile("same", derandomize=True)
 settings.register_profile("other", derandomize=False)
@@ -17,3 +21,10 @@ settings.load_profile("other" if os.environ.get("FASTGATE_OTHER_EXAMPLES") else 
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture
+def refusing() -> Iterator[str]:
+    """A port that is taken, and on which nobody listens."""
+    with reserve_port() as port:
+        yield f"127.0.0.1:{port}"

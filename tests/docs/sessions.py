@@ -8,16 +8,16 @@ from __future__ import annotations
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.docs import warm
 from tests.docs.documents import ROOT, Block
+from tests.ports import reserve_neighbours
 
 SESSION_SECONDS_MAX = 55
 # The ports of the documents: the gateway's, a mock's that a document starts, and those of real backends.
@@ -54,15 +54,17 @@ def run_session(
 
     With a `warm_address` the command is made by the process that listens there, but for what runs on.
     """
-    gateway_port, own_mock_port = find_free_ports(2)
-    ports = {GATEWAY_PORT: gateway_port, OWN_MOCK_PORT: own_mock_port}
-    ports |= dict.fromkeys(BACKEND_PORTS, backend_port)
-    script = _PORT.sub(lambda match: str(ports[match[0]]), build_script(blocks))
-    environ = {**build_environ(folder, warm_address), "APP_PORT": str(gateway_port)}
-    home = folder / "home"
+    with reserve_neighbours(2) as (gateway_port, own_mock_port):
+        ports = {GATEWAY_PORT: gateway_port, OWN_MOCK_PORT: own_mock_port}
+        ports |= dict.fromkeys(BACKEND_PORTS, backend_port)
+        script = _PORT.sub(lambda match: str(ports[match[0]]), build_script(blocks))
+        return _run(folder, script, {**build_environ(folder, warm_address), "APP_PORT": str(gateway_port)})
+
+
+def _run(folder: Path, script: str, environ: Mapping[str, str]) -> Outcome:
     process = subprocess.Popen(
         ["bash", "-c", script],
-        cwd=home,
+        cwd=folder / "home",
         env=environ,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -125,10 +127,3 @@ def keep_warm(folder: Path) -> Iterator[str]:
         assert process.stdout.readline() == "ready\n"
         yield address
         process.communicate()
-
-
-def find_free_ports(count: int) -> list[int]:
-    """Return ports that nobody listens on at this moment."""
-    with ExitStack() as opened:
-        sockets = [opened.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
-        return [each.getsockname()[1] for each in sockets]

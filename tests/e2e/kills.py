@@ -17,7 +17,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,12 +25,12 @@ from sqlite3 import connect
 
 from proxy.audit.verification import verify_trail
 from proxy.errors import NotRunningError
-from proxy.listening import bind_listener
 from proxy.running import Note, read_running
 from proxy.store.database import open_database
 from proxy.store.keys import create_key
 from proxy.store.routes import NewRoute, add_route
 from tests.e2e.kill_load import WAIT_SECONDS, Load
+from tests.ports import reserve_port
 
 ROOT = Path(__file__).parents[2]
 TARGETS = ("worker", "recorder", "supervisor", "everything")
@@ -44,8 +44,8 @@ class KillSite:
         self.journal = folder / "journal"
         self.database = folder / "fastgate.db"
         self.chance = random.Random(seed)
-        with bind_listener("127.0.0.1", 0) as listener:
-            self.port: int = listener.getsockname()[1]
+        self._held = ExitStack()
+        self.port = self._held.enter_context(reserve_port())
         self.load = Load(self.port)
         with open_database(self.database, create=True) as database:
             now = datetime.now(UTC)
@@ -131,6 +131,7 @@ class KillSite:
             self._gateway.kill()
             self._gateway.wait(WAIT_SECONDS)
         self.load.close()
+        self._held.close()
 
     def log(self) -> str:
         """Return the log of the gateway."""

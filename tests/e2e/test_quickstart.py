@@ -4,31 +4,24 @@ from __future__ import annotations
 
 import json
 import re
-import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import httpx
 import pytest
 
 from tests.e2e.processes import Fastgate
+from tests.ports import reserve_neighbours
 
 
 @pytest.fixture
-def free_ports() -> tuple[int, int]:
-    """Return two neighbouring free ports."""
-    for _ in range(50):
-        with socket.create_server(("127.0.0.1", 0)) as first:
-            port = first.getsockname()[1]
-            try:
-                with socket.create_server(("127.0.0.1", port + 1)):
-                    return port, port + 1
-            except OSError:
-                continue
-    raise AssertionError("no two neighbouring ports are free")
+def free_ports() -> Iterator[tuple[int, ...]]:
+    """Two neighbouring ports that are the test's."""
+    with reserve_neighbours(2) as ports:
+        yield ports
 
 
 def test_the_check_passes_in_an_empty_folder_and_again(
-    make_fastgate: Callable[[], Fastgate], free_ports: tuple[int, int]
+    make_fastgate: Callable[[], Fastgate], free_ports: tuple[int, ...]
 ) -> None:
     fastgate = make_fastgate()
     port = str(free_ports[0])
@@ -45,7 +38,7 @@ def test_the_check_passes_in_an_empty_folder_and_again(
 
 
 def test_the_check_fails_when_the_gateway_answers_otherwise(
-    make_fastgate: Callable[[], Fastgate], free_ports: tuple[int, int]
+    make_fastgate: Callable[[], Fastgate], free_ports: tuple[int, ...]
 ) -> None:
     fastgate = make_fastgate()
     port = str(free_ports[0])
@@ -58,7 +51,7 @@ def test_the_check_fails_when_the_gateway_answers_otherwise(
 
 
 def test_it_tells_a_curl_that_works_and_serves_until_it_is_stopped(
-    make_fastgate: Callable[[], Fastgate], free_ports: tuple[int, int]
+    make_fastgate: Callable[[], Fastgate], free_ports: tuple[int, ...]
 ) -> None:
     fastgate = make_fastgate()
     running = fastgate.start("quickstart", "--port", str(free_ports[0]))
@@ -79,7 +72,7 @@ def test_it_tells_a_curl_that_works_and_serves_until_it_is_stopped(
 
 
 def test_a_backend_that_is_not_there_is_told(
-    make_fastgate: Callable[[], Fastgate], free_ports: tuple[int, int]
+    make_fastgate: Callable[[], Fastgate], free_ports: tuple[int, ...]
 ) -> None:
     fastgate = make_fastgate()
     gone = f"http://127.0.0.1:{free_ports[1]}"

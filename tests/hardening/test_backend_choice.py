@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import ssl
 import time
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ import trustme
 from tests.hardening.answers import answer, plain
 from tests.hardening.backend_fixtures import Gate, run_gate
 from tests.hardening.faults import BOUND_SECONDS, Call, FaultBackend
+from tests.ports import reserve_port
 
 RECOVERY_SECONDS_MAX = 30.0
 
@@ -32,16 +32,14 @@ def second() -> Iterator[FaultBackend]:
 
 
 @pytest.fixture
-def refusing() -> Iterator[socket.socket]:
-    """A port that is taken and on which nobody listens yet."""
-    with socket.socket() as sock:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.bind(("127.0.0.1", 0))
-        yield sock
+def refusing() -> Iterator[int]:
+    """A port on which nobody listens yet."""
+    with reserve_port() as port:
+        yield port
 
 
-def url_of(sock: socket.socket) -> str:
-    return f"http://127.0.0.1:{sock.getsockname()[1]}"
+def url_of(port: int) -> str:
+    return f"http://127.0.0.1:{port}"
 
 
 def name_backends(path: str, *backends: FaultBackend) -> None:
@@ -58,7 +56,7 @@ def test_the_first_backend_is_asked_as_long_as_it_answers(gate: Gate, second: Fa
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_a_backend_that_refuses_is_passed_over_without_the_client_noticing(
-    gate: Gate, second: FaultBackend, refusing: socket.socket, method: str
+    gate: Gate, second: FaultBackend, refusing: int, method: str
 ) -> None:
     match = f"/over-{method.lower()}"
     gate.add_route(f"{match}/*", "--to", url_of(refusing), "--to", second.url)
@@ -72,22 +70,19 @@ def test_a_backend_that_refuses_is_passed_over_without_the_client_noticing(
         assert (row["error_message"], row["target_url"]) == (None, f"{second.url}{path}")
 
 
-def test_all_backends_refusing_is_a_502_every_time(gate: Gate, refusing: socket.socket) -> None:
-    with socket.socket() as other:
-        other.bind(("127.0.0.1", 0))
+def test_all_backends_refusing_is_a_502_every_time(gate: Gate, refusing: int) -> None:
+    with reserve_port() as other:
         gate.add_route("/none/*", "--to", url_of(refusing), "--to", url_of(other))
         for _ in range(8):
             refused = gate.ask("/none/x")
             assert (refused.status, refused.error_code) == (502, "upstream_unreachable")
 
 
-def test_a_backend_that_comes_back_is_asked_again(
-    gate: Gate, second: FaultBackend, refusing: socket.socket
-) -> None:
+def test_a_backend_that_comes_back_is_asked_again(gate: Gate, second: FaultBackend, refusing: int) -> None:
     gate.add_route("/back/*", "--to", url_of(refusing), "--to", second.url)
     for _ in range(5):
         assert gate.ask("/back/x").body == b"ok"
-    mended = FaultBackend(port=refusing.getsockname()[1])
+    mended = FaultBackend(port=refusing)
     try:
         mended.play("/back/x", answer(plain(b"back")))
         deadline = time.monotonic() + RECOVERY_SECONDS_MAX

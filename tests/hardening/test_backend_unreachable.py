@@ -14,6 +14,7 @@ import trustme
 from tests.hardening.answers import chunk, chunked_head, head, plain, stick
 from tests.hardening.backend_fixtures import Gate, run_gate
 from tests.hardening.faults import Call, FaultBackend
+from tests.ports import reserve_port
 
 _CONNECTIONS_TO_FILL_A_QUEUE = 4
 
@@ -28,9 +29,8 @@ def server_context(authority: trustme.CA, name: str = "127.0.0.1") -> ssl.SSLCon
 @pytest.fixture(scope="module")
 def refusing() -> Iterator[str]:
     """A port that is taken, so that nobody else gets it, and on which nobody listens."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        yield f"http://127.0.0.1:{sock.getsockname()[1]}"
+    with reserve_port() as port:
+        yield f"http://127.0.0.1:{port}"
 
 
 @pytest.fixture(scope="module")

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import socket
 import sqlite3
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from shutil import copyfile
@@ -30,6 +29,7 @@ from tests.fastgate_cli.commands.trails import (
     end,
     first,
 )
+from tests.ports import reserve_neighbours
 from tests.proxy.store.rows import record_events
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
@@ -116,14 +116,7 @@ def trail(record: Record) -> list[str]:
 
 
 @pytest.fixture
-def free_port() -> int:
-    """Return a free port whose neighbour is free as well."""
-    for _ in range(50):
-        with socket.create_server(("127.0.0.1", 0)) as first:
-            port = int(first.getsockname()[1])
-            try:
-                with socket.create_server(("127.0.0.1", port + 1)):
-                    return port
-            except OSError:
-                continue
-    raise AssertionError("no two neighbouring ports are free")
+def free_port() -> Iterator[int]:
+    """A port that is the test's, as is its neighbour."""
+    with reserve_neighbours(2) as (port, _):
+        yield port

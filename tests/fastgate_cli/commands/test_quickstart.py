@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import re
 import shlex
-import socket
+import socketserver
 import subprocess
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -66,13 +68,28 @@ def test_misuse_is_one_error_and_makes_nothing(cli: Cli, tmp_path: Path, argumen
     assert [path.name for path in tmp_path.iterdir()] == ["home"]
 
 
+@contextmanager
+def hang_up_on(port: int) -> Iterator[None]:
+    """Listen, and close every connection without a word."""
+
+    class Server(socketserver.TCPServer):
+        allow_reuse_address = True
+
+    with Server(("127.0.0.1", port), socketserver.BaseRequestHandler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            yield
+        finally:
+            server.shutdown()
+            thread.join()
+
+
 @pytest.mark.parametrize("part", ["gateway", "mock"])
 def test_a_port_that_something_else_has_names_the_option_and_makes_no_database(
     cli: Cli, tmp_path: Path, free_port: int, part: str
 ) -> None:
-    with socket.socket() as taken:
-        # Bound, but not listening: whoever asks who is there is refused at once.
-        taken.bind(("127.0.0.1", free_port + (part == "mock")))
+    with hang_up_on(free_port + (part == "mock")):
         refused = cli("quickstart", "--port", str(free_port))
     assert (refused.returncode, refused.stdout) == (2, "")
     *_, error, hint = refused.stderr.splitlines()

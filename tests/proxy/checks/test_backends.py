@@ -26,14 +26,6 @@ def backend() -> Iterator[FaultBackend]:
 
 
 @pytest.fixture
-def refusing() -> Iterator[str]:
-    """A port that is taken, and on which nobody listens."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        yield f"127.0.0.1:{sock.getsockname()[1]}"
-
-
-@pytest.fixture
 def deaf() -> Iterator[str]:
     """A listener whose queue is full."""
     with ExitStack() as opened:

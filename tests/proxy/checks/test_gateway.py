@@ -30,6 +30,7 @@ from proxy.checks.gateway import (
 from proxy.checks.result import Check
 from proxy.running import Note, RunningFile
 from proxy.settings import Settings
+from tests.ports import reserve_port
 from tests.proxy.gateways import ServedGateway
 
 HEALTH = {"status": "healthy", "version": __version__, "routes": 1}
@@ -69,19 +70,20 @@ def page(body: bytes, prefix: str = "") -> Iterator[str]:
 
 
 def test_a_free_port_is_free_and_stays_so(bare: Settings) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        check = only(check_port(at_port(bare, port), Gateway()))
-        assert (check.status, check.detail) == ("failed", f"port {port} on 127.0.0.1 is in use")
-        assert f":{port}" in check.fix
-        mine = Gateway(note_of(pid=77, address=f"http://127.0.0.1:{port}"))
-        check = only(check_port(at_port(bare, port), mine))
-        assert (check.status, check.detail) == ("passed", f"{port} on 127.0.0.1 is held by this gateway (77)")
-        other = Gateway(note_of(address="http://127.0.0.1:1"))
-        assert only(check_port(at_port(bare, port), other)).status == "failed"
-    assert only(check_port(at_port(bare, port), Gateway())).status == "passed"
-    with socket.create_server(("127.0.0.1", port)):
-        pass
+    with reserve_port() as port:
+        with socket.create_server(("127.0.0.1", port)):
+            check = only(check_port(at_port(bare, port), Gateway()))
+            assert (check.status, check.detail) == ("failed", f"port {port} on 127.0.0.1 is in use")
+            assert f":{port}" in check.fix
+            mine = Gateway(note_of(pid=77, address=f"http://127.0.0.1:{port}"))
+            check = only(check_port(at_port(bare, port), mine))
+            held = f"{port} on 127.0.0.1 is held by this gateway (77)"
+            assert (check.status, check.detail) == ("passed", held)
+            other = Gateway(note_of(address="http://127.0.0.1:1"))
+            assert only(check_port(at_port(bare, port), other)).status == "failed"
+        assert only(check_port(at_port(bare, port), Gateway())).status == "passed"
+        with socket.create_server(("127.0.0.1", port)):
+            pass
     assert only(check_port(at_port(bare, 0), Gateway())).status == "passed"
 
 

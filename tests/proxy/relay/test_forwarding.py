@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import json
 import os
-import socket
 from http.client import IncompleteRead
 from pathlib import Path
 from typing import Any
@@ -18,11 +17,6 @@ from proxy.store.routes import NewRoute
 EVENT_STREAM = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
 Fixture = Any  # the classes of conftest.py: test modules do not import it
-
-
-def refused_address() -> str:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return f"127.0.0.1:{listener.getsockname()[1]}"
 
 
 def test_each_chunk_arrives_when_it_was_sent(gate: Fixture, backend: Fixture) -> None:
@@ -349,8 +343,8 @@ def test_a_chunk_that_is_none_breaks_the_transfer_off(gate: Fixture, backend: Fi
     assert gate.wait_for_end().error == "upstream_invalid"
 
 
-def test_a_backend_that_refuses_connections_is_a_502(make_gate: Fixture) -> None:
-    gate = make_gate(routes=[NewRoute("/v1/*", refused_address())])
+def test_a_backend_that_refuses_connections_is_a_502(make_gate: Fixture, refusing: str) -> None:
+    gate = make_gate(routes=[NewRoute("/v1/*", refusing)])
     client = gate.send(body=b"{}")
     for _ in range(2):  # the client's connection stays usable
         reply = client.read_reply("POST")
@@ -414,10 +408,12 @@ def test_a_body_of_the_size_of_the_limit_passes(make_gate: Fixture, backend: Fix
 
 
 @pytest.mark.parametrize("framing", ["content-length: 8000000", "transfer-encoding: chunked"])
-def test_a_large_upload_that_fails_half_way_still_gets_its_answer(make_gate: Fixture, framing: str) -> None:
+def test_a_large_upload_that_fails_half_way_still_gets_its_answer(
+    make_gate: Fixture, refusing: str, framing: str
+) -> None:
     # More than the server's queue and all socket buffers hold: somebody has to take the rest.
     proxy = ProxySettings(max_body_size=10_000_000)
-    gate = make_gate(routes=[NewRoute("/v1/*", refused_address())], proxy=proxy)
+    gate = make_gate(routes=[NewRoute("/v1/*", refusing)], proxy=proxy)
     client = gate.connect()
     client.send(gate.head(method="POST", headers=[framing]))
     if "chunked" in framing:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import Any
 
 import httpx
@@ -16,6 +15,7 @@ from proxy.errors import UpstreamError, UpstreamInvalidError, UpstreamTimeoutErr
 from proxy.policy.model import Route
 from proxy.policy.routing import CompiledRoute, compile_route
 from proxy.relay.upstream import Body, Upstream, build_transport, find_attempt
+from tests.ports import reserve_port
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
 BUSY = b"HTTP/1.1 503 Busy\r\ncontent-length: 4\r\n\r\nbusy"
@@ -66,11 +66,6 @@ class Pieces(httpx.AsyncByteStream):
     async def __aiter__(self) -> AsyncIterator[bytes]:
         for piece in self.pieces:
             yield piece
-
-
-def refused_host() -> str:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return f"127.0.0.1:{listener.getsockname()[1]}"
 
 
 def make_route(*hosts: str, **wishes: Any) -> CompiledRoute:
@@ -133,10 +128,10 @@ def run(test: Callable[..., Awaitable[None]], *servers: Callable[[], Server], **
     ids=["none", "bytes", "whole", "pieces", "chunked"],
 )
 def test_a_backend_that_cannot_be_reached_is_passed_over_and_the_next_gets_all_with_its_own_host(
-    body: Body, framing: tuple[bytes, bytes] | None
+    body: Body, framing: tuple[bytes, bytes] | None, refusing: str
 ) -> None:
     async def test(upstream: Upstream, server: Server) -> None:
-        route = make_route(refused_host(), server.host)
+        route = make_route(refusing, server.host)
         assert await ask(upstream, route, "POST", body, framing) == (200, server.host, 2)
         (request,) = server.requests
         assert b"host: %s\r\n" % server.host.encode() in request
@@ -146,9 +141,9 @@ def test_a_backend_that_cannot_be_reached_is_passed_over_and_the_next_gets_all_w
     run(test, lambda: Server(OK))
 
 
-def test_a_host_that_the_route_sets_goes_to_every_backend() -> None:
+def test_a_host_that_the_route_sets_goes_to_every_backend(refusing: str) -> None:
     async def test(upstream: Upstream, server: Server) -> None:
-        route = make_route(refused_host(), server.host, add_headers=(("host", "api.test"),))
+        route = make_route(refusing, server.host, add_headers=(("host", "api.test"),))
         await ask(upstream, route)
         assert b"host: api.test\r\n" in server.requests[0]
 
@@ -158,14 +153,16 @@ def test_a_host_that_the_route_sets_goes_to_every_backend() -> None:
 def test_tries_end_when_nobody_is_left_or_the_configuration_says_so() -> None:
     async def test(upstream: Upstream) -> None:
         with pytest.raises(UpstreamError) as caught:
-            await ask(upstream, make_route(*(refused_host() for _ in range(2))))
+            await ask(upstream, make_route(*hosts[:2]))
         assert caught.value.code == "upstream_unreachable"
         assert upstream.errors == {"unreachable": 2}
         with pytest.raises(UpstreamError):
-            await ask(upstream, make_route(*(refused_host() for _ in range(8)), retry_count=5))
+            await ask(upstream, make_route(*hosts, retry_count=5))
         assert upstream.errors == {"unreachable": 2 + 4}
 
-    run(test)
+    with ExitStack() as held:
+        hosts = [f"127.0.0.1:{held.enter_context(reserve_port())}" for _ in range(8)]
+        run(test)
 
 
 @pytest.mark.parametrize("answer", [b"", b"nonsense\r\n\r\n"])
@@ -275,9 +272,9 @@ def test_a_client_that_leaves_ends_the_wait_and_the_try() -> None:
     run(leave, lambda: Server(None))
 
 
-def test_one_that_fails_again_and_again_is_tried_no_more_while_another_is_well() -> None:
+def test_one_that_fails_again_and_again_is_tried_no_more_while_another_is_well(refusing: str) -> None:
     async def test(upstream: Upstream, server: Server) -> None:
-        route = make_route(refused_host(), server.host)
+        route = make_route(refusing, server.host)
         for _ in range(10):
             assert (await ask(upstream, route))[:2] == (200, server.host)
         assert upstream.errors == {"unreachable": 3}

@@ -122,12 +122,9 @@ def test_a_request_goes_out_as_it_was_given(backend: Fixture, monkeypatch: pytes
     assert seen == [b"GET /a/%7e//b?x=%20&&y HTTP/1.1\r\nhost: name\r\nx-a: 1\r\nx-a: 2\r\n\r\n"]
 
 
-def test_no_such_host_and_no_such_port_are_unreachable() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        closed = f"127.0.0.1:{listener.getsockname()[1]}"
-
+def test_no_such_host_and_no_such_port_are_unreachable(refusing: str) -> None:
     async def test(upstream: Upstream) -> None:
-        for host in (closed, "no-such-host.invalid"):
+        for host in (refusing, "no-such-host.invalid"):
             with pytest.raises(UpstreamError) as caught:
                 await upstream.send("GET", to(host), b"/", [(b"host", b"x")], None, 2.0)
             assert caught.value.code == "upstream_unreachable"
@@ -191,10 +188,10 @@ def test_a_cookie_for_one_client_is_not_sent_for_another(gate: Fixture, backend:
     assert second.read_reply().status == 200
 
 
-def test_the_gateway_turns_to_the_next_backend_of_a_route(make_gate: Fixture, backend: Fixture) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        closed = f"127.0.0.1:{listener.getsockname()[1]}"
-    gate = make_gate(routes=[NewRoute("/v1/*", closed, targets=[f"http://{backend.host}"])])
+def test_the_gateway_turns_to_the_next_backend_of_a_route(
+    make_gate: Fixture, backend: Fixture, refusing: str
+) -> None:
+    gate = make_gate(routes=[NewRoute("/v1/*", refusing, targets=[f"http://{backend.host}"])])
     client = gate.send(body=b"hello")
     wire = backend.accept()
     assert f"host: {backend.host}\r\n".encode() in wire.read_head()
