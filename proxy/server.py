@@ -20,8 +20,9 @@ import uvloop
 from hypercorn.asyncio import serve
 from hypercorn.config import Config
 
+from proxy.http1.heads import write_plain_refusal
 from proxy.http1.limits import ServerLimits
-from proxy.http1.server import HttpServer, Observer
+from proxy.http1.server import HttpServer, Observer, WriteRefusal
 from proxy.listening import BACKLOG
 from proxy.open_files import fit_connections, read_limit
 from proxy.settings import Settings
@@ -41,6 +42,7 @@ class Site:
     listener: socket.socket
     limits: ServerLimits = field(default_factory=ServerLimits)
     observer: Observer | None = None
+    write_refusal: WriteRefusal = write_plain_refusal
 
 
 def read_limits(settings: Settings) -> ServerLimits:
@@ -96,7 +98,7 @@ async def serve_site(site: Site, grace_seconds: float, stopping: asyncio.Event) 
     """Have Hypercorn run the application's life, and serve connections while it is up."""
 
     async def take_connections() -> None:
-        server = HttpServer(site.app, site.limits, site.observer)
+        server = HttpServer(site.app, site.limits, site.observer, site.write_refusal)
         await server.start(site.listener, BACKLOG)
         try:
             await stopping.wait()

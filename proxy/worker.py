@@ -19,6 +19,7 @@ from proxy.app import OnOpen, Worker, create_app
 from proxy.applog.handover import configure_logging
 from proxy.errors import FastGateError
 from proxy.open_files import count_needed, fit_connections, raise_limit, read_limit
+from proxy.relay.replies import write_refusal
 from proxy.server import Site, read_limits, run_sites
 from proxy.settings import ProxySettings, Settings
 from proxy.worker_process import Orders, build_report, receive_orders
@@ -33,7 +34,7 @@ def build_site(
     worker = Worker(settings, number)
     app = create_app(settings, worker, on_open=on_open)
     # The gateway itself, and not the app around it, which would only pass each request on.
-    return Site(app.asgi_app, listener, read_limits(settings), worker.counters)
+    return Site(app.asgi_app, listener, read_limits(settings), worker.counters, write_refusal)
 
 
 def run_worker(orders: Orders, wire: socket.socket) -> int:

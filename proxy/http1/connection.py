@@ -11,8 +11,7 @@ import logging
 from collections import deque
 from typing import TYPE_CHECKING, cast
 
-from proxy.http1.faults import Fault
-from proxy.http1.heads import build_refusal
+from proxy.http1.faults import CROWDED, FAILED, SLOW_HEAD, Fault
 from proxy.http1.limits import (
     LINGER_SECONDS,
     PIPELINED_REQUESTS_MAX,
@@ -79,7 +78,7 @@ class ClientConnection(asyncio.Protocol):
             # One that was accepted in the moment in which the server stops has its first request served.
             self._expect_input(STOPPING_SECONDS if self._server.is_stopping else self._timeout_seconds)
         else:
-            self.wire.write(build_refusal(503))
+            self.wire.write(self._server.write_refusal(CROWDED))
             self._close()
 
     def data_received(self, data: bytes) -> None:
@@ -220,8 +219,8 @@ class ClientConnection(asyncio.Protocol):
         elif self.is_closing:
             self.break_off()
         elif self._parser.is_in_head and not self._server.is_stopping:
-            self._server.count_refusal(TIMED_OUT)
-            self._refuse(Fault(408, TIMED_OUT, ""))
+            self._server.count_refusal(SLOW_HEAD.reason)
+            self._refuse(SLOW_HEAD)
         else:
             self._close()
 
@@ -283,7 +282,7 @@ class ClientConnection(asyncio.Protocol):
         if request.has_started:
             self.break_off()
         else:
-            self.wire.write(build_refusal(500))
+            self.wire.write(self._server.write_refusal(FAILED))
             self._close_after(request)
 
     def _end_passed_over(self, request: ServedRequest) -> None:
@@ -309,7 +308,7 @@ class ClientConnection(asyncio.Protocol):
         if self._serving is not None or self._waiting:
             self._refusal = fault
             return
-        self.wire.write(build_refusal(fault.status))
+        self.wire.write(self._server.write_refusal(fault))
         self._linger()
 
     def _close_after(self, request: ServedRequest) -> None:

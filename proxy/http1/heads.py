@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable
 from http import HTTPStatus
 
+from proxy.http1.faults import Fault
+
 _STATUS_LINES = {
     status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus
 }
@@ -30,9 +32,14 @@ def status_line(status: int) -> bytes:
     return _STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status
 
 
-def build_refusal(status: int) -> bytes:
-    """Return a whole response without a body, after which the connection is closed."""
-    return build_head(status, (), b"content-length: 0\r\nconnection: close\r\n")
+def build_refusal(status: int, headers: Iterable[tuple[bytes, bytes]] = (), body: bytes = b"") -> bytes:
+    """Return a whole response, after which the connection is closed."""
+    return build_head(status, headers, b"content-length: %d\r\nconnection: close\r\n" % len(body)) + body
+
+
+def write_plain_refusal(fault: Fault) -> bytes:
+    """Return the response to what no application will see, where none has words of its own for it."""
+    return build_refusal(fault.status)
 
 
 def recover_request_line(data: bytes) -> tuple[str, bytes] | None:

@@ -8,11 +8,15 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from proxy.http1.connection import ClientConnection
+from proxy.http1.faults import CROWDED, Fault
+from proxy.http1.heads import write_plain_refusal
 from proxy.http1.limits import ServerLimits
 
 SWEEP_SECONDS = 0.25
 CANCEL_SECONDS = 5.0
 App = Callable[..., Awaitable[None]]
+# Makes a whole response, as bytes, that ends with the connection.
+WriteRefusal = Callable[[Fault], bytes]
 
 
 class Observer(Protocol):
@@ -25,11 +29,21 @@ class Observer(Protocol):
 
 
 class HttpServer:
-    """Serves one application on one socket. `refusals` counts requests that no application ever saw."""
+    """Serves one application on one socket.
 
-    def __init__(self, app: App, limits: ServerLimits, observer: Observer | None = None) -> None:
+    `refusals` counts requests that no application ever saw; `write_refusal` makes the responses to them.
+    """
+
+    def __init__(
+        self,
+        app: App,
+        limits: ServerLimits,
+        observer: Observer | None = None,
+        write_refusal: WriteRefusal = write_plain_refusal,
+    ) -> None:
         self.app = app
         self.limits = limits
+        self.write_refusal = write_refusal
         self._observer = observer
         self.loop = asyncio.get_running_loop()
         self.is_stopping = False
@@ -81,7 +95,7 @@ class HttpServer:
     def admit(self, connection: ClientConnection) -> bool:
         """Register a connection, unless there are too many."""
         if len(self._connections) >= self.limits.connections_max:
-            self.count_refusal("overloaded")
+            self.count_refusal(CROWDED.reason)
             return False
         self._connections.add(connection)
         self._tell_connections()

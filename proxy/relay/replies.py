@@ -11,7 +11,12 @@ from email.utils import formatdate
 
 import msgspec
 
+from proxy.audit.events import request_id
+from proxy.clock import now_us
+from proxy.http1.faults import Fault
+from proxy.http1.heads import build_refusal
 from proxy.http1.request import BAD_BODY, TIMED_OUT
+from proxy.ids import new_ulid
 from proxy.relay.asgi import Send
 
 TOO_LARGE = (413, "body_too_large", "the request body is larger than this gateway takes")
@@ -36,18 +41,9 @@ _RETRY_AFTER = (b"retry-after", b"1")
 _CHALLENGE = (b"www-authenticate", b'Bearer realm="fastgate"')
 
 
-async def send_error(send: Send, status: int, body: bytes, own_headers: list[tuple[bytes, bytes]]) -> None:
+async def send_error(send: Send, status: int, body: bytes, told: list[tuple[bytes, bytes]]) -> None:
     """Send a whole error response, with a body that `build_error` made."""
-    headers = [
-        _date(),
-        (b"content-type", b"application/json"),
-        (b"content-length", b"%d" % len(body)),
-        *own_headers,
-    ]
-    if status == 401:
-        headers.append(_CHALLENGE)
-    elif status == 503:
-        headers.append(_RETRY_AFTER)
+    headers = [*_error_headers(status, told), (b"content-length", b"%d" % len(body))]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body, "more_body": False})
 
@@ -63,6 +59,23 @@ async def send_no_content(send: Send, headers: list[tuple[bytes, bytes]]) -> Non
     """Send a 204 (RFC 9110 section 15.3.5), which has no body and states no length."""
     await send({"type": "http.response.start", "status": 204, "headers": [_date(), *headers]})
     await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+def write_refusal(fault: Fault) -> bytes:
+    """Return the whole response to what the server refuses by itself: it has an id, and no audit row."""
+    id_of_request = request_id(new_ulid(now_us()))
+    code = {500: "internal_error", 503: "overloaded"}.get(fault.status, "bad_request")
+    body = build_error(fault.status, code, fault.message, id_of_request)
+    return build_refusal(fault.status, _error_headers(fault.status, own_headers(id_of_request, 0, 0)), body)
+
+
+def _error_headers(status: int, told: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    headers = [_date(), (b"content-type", b"application/json"), *told]
+    if status == 401:
+        headers.append(_CHALLENGE)
+    elif status == 503:
+        headers.append(_RETRY_AFTER)
+    return headers
 
 
 def _date() -> tuple[bytes, bytes]:

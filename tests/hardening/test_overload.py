@@ -178,7 +178,12 @@ def test_connections_over_the_bound_are_refused_and_the_others_kept(gate: Gate) 
     path = gate.new_path()
     assert first.ask(gate.head(path)).body == path.encode()
     refused = gate.connect()
-    assert refused.read_response().status == 503
+    response = refused.read_response()
+    assert (response.status, response.code, response.error["request_id"]) == (
+        503,
+        "overloaded",
+        response.request_id,
+    )
     assert refused.is_closed()
     assert count_files(gate.pid) <= files + CONNECTIONS_MAX + FILES_APART
     for client in clients:

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.http1.heads import build_head, build_refusal, recover_request_line, status_line
+from proxy.http1.faults import Fault
+from proxy.http1.heads import (
+    build_head,
+    build_refusal,
+    recover_request_line,
+    status_line,
+    write_plain_refusal,
+)
 
 
 def test_a_head_is_the_status_the_headers_in_their_order_and_the_framing() -> None:
@@ -26,13 +33,15 @@ def test_a_header_that_would_split_the_response_is_an_error(pair: tuple[bytes, b
 
 
 def test_a_refusal_is_a_whole_response_that_ends_the_connection() -> None:
-    head, _, body = build_refusal(503).partition(b"\r\n\r\n")
-    assert head.split(b"\r\n") == [
-        b"HTTP/1.1 503 Service Unavailable",
-        b"content-length: 0",
-        b"connection: close",
-    ]
-    assert body == b""
+    assert build_refusal(503, [(b"x-a", b"1")], b"busy") == (
+        b"HTTP/1.1 503 Service Unavailable\r\nx-a: 1\r\ncontent-length: 4\r\nconnection: close\r\n\r\nbusy"
+    )
+
+
+def test_a_plain_refusal_is_the_status_of_the_fault_and_nothing_else() -> None:
+    assert write_plain_refusal(Fault(408, "slow", "words")) == (
+        b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+    )
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,7 @@ import uvloop
 from proxy.app import create_app
 from proxy.audit.events import AuditEvent, Begin, End
 from proxy.audit.segments import list_segments
+from proxy.relay.replies import write_refusal
 from proxy.server import Site, read_limits, serve_site
 from proxy.settings import (
     AuditSettings,
@@ -299,7 +300,7 @@ def _serve(app: Any, journal: Path, secret: str, settings: Settings, grace: floa
     port = listener.getsockname()[1]
     loop = uvloop.new_event_loop()
     stop = asyncio.Event()
-    site = Site(app, listener, read_limits(settings))
+    site = Site(app, listener, read_limits(settings), write_refusal=write_refusal)
 
     def run() -> None:
         asyncio.set_event_loop(loop)

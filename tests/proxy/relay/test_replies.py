@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from proxy.http1.faults import CROWDED, FAILED, LONG_LINE, SLOW_HEAD, Fault
 from proxy.http1.request import BAD_BODY, TIMED_OUT
 from proxy.relay.replies import (
     BODY_REPLIES,
@@ -21,6 +22,7 @@ from proxy.relay.replies import (
     own_headers,
     send_error,
     send_no_content,
+    write_refusal,
 )
 
 
@@ -87,6 +89,28 @@ def test_a_401_tells_how_to_authenticate() -> None:
 
 def test_a_503_tells_when_to_try_again() -> None:
     assert dict(send(503)[0]["headers"])[b"retry-after"] == b"1"
+
+
+@pytest.mark.parametrize(
+    ("fault", "code"),
+    [
+        (CROWDED, "overloaded"),
+        (SLOW_HEAD, "bad_request"),
+        (LONG_LINE, "bad_request"),
+        (FAILED, "internal_error"),
+    ],
+)
+def test_what_the_server_refuses_by_itself_is_answered_in_the_same_shape(fault: Fault, code: str) -> None:
+    head, _, body = write_refusal(fault).partition(b"\r\n\r\n")
+    status, *lines = head.decode().split("\r\n")
+    headers = dict(line.split(": ") for line in lines)
+    error = json.loads(body)["error"]
+    assert status.startswith(f"HTTP/1.1 {fault.status} ")
+    assert (error["code"], error["message"]) == (code, fault.message)
+    assert error["request_id"] == headers["x-request-id"]
+    assert (headers["content-length"], headers["connection"]) == (str(len(body)), "close")
+    assert ("retry-after" in headers) is (fault is CROWDED)
+    assert {"date", "server-timing"} <= headers.keys()
 
 
 def test_a_204_states_no_length_and_has_a_date() -> None:
