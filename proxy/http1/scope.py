@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 from urllib.parse import unquote
 
 from proxy.http1.parser import Head
 
 Address = tuple[str, int]
+_ABSOLUTE_FORM = re.compile(rb"https?://([^/?#]+)(?![^/?])", re.IGNORECASE)
 _ASGI = {"version": "3.0", "spec_version": "2.4"}
 
 
 def build_scope(head: Head, peer: Address | None, local: Address | None) -> dict[str, Any]:
     """Return the scope of a request. Nothing is decoded but `path`; `raw_path` is what the client wrote."""
-    path, _, query = head.target.partition(b"?")
+    target = head.target if head.target[:1] == b"/" else _strip_authority(head)
+    path, _, query = target.partition(b"?")
     text = path.decode("latin-1")
     return {
         "type": "http",
@@ -30,6 +33,16 @@ def build_scope(head: Head, peer: Address | None, local: Address | None) -> dict
         "server": local,
         "extensions": {},
     }
+
+
+def _strip_authority(head: Head) -> bytes:
+    """Return a target without the host that it repeats (RFC 9112 section 3.2.2); every other one as it is."""
+    absolute = _ABSOLUTE_FORM.match(head.target)
+    hosts = [value.lower() for name, value in head.headers if name == b"host"]
+    if absolute is None or hosts != [absolute[1].lower()]:
+        return head.target
+    rest = head.target[absolute.end() :]
+    return rest if rest[:1] == b"/" else b"/" + rest
 
 
 def read_address(name: Any) -> Address | None:

@@ -76,6 +76,17 @@ def test_an_absolute_target_for_another_authority_is_refused(gate: Gate, authori
     check_refused(gate, response, (400,), "bad_host")
 
 
+@pytest.mark.parametrize("scheme", [b"http", b"https"])
+def test_an_absolute_target_for_the_same_authority_is_its_path(gate: Gate, scheme: bytes) -> None:
+    """Row 9: RFC 9112 section 3.2.2 has every server take it."""
+    path = gate.new_path()
+    response = send(gate, b"GET " + scheme + b"://Gate.test" + path.encode() + b"?a=b HTTP/1.1")
+    assert (response.status, response.body) == (200, path.encode() + b"?a=b")
+    (arrival,) = gate.backend.seen(path)
+    assert arrival.target == path.encode() + b"?a=b"
+    assert gate.row(response)["path"] == path
+
+
 @pytest.mark.parametrize(
     "path",
     [

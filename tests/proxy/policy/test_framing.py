@@ -163,7 +163,7 @@ def test_absolute_target_that_names_another_host_is_refused_for_its_host(path: b
     assert find_reason(path=path) == "bad_host"
 
 
-def test_absolute_target_is_refused_even_if_the_host_agrees() -> None:
+def test_absolute_target_that_is_still_one_is_refused_even_if_the_host_agrees() -> None:
     assert find_reason(path=b"http://Gateway.example/x") == "bad_request"
 
 
