@@ -57,7 +57,7 @@ async def send_status(send: Send, status: int, request_id: str) -> None:
 
 async def send_no_content(send: Send, headers: list[tuple[bytes, bytes]]) -> None:
     """Send a 204 (RFC 9110 section 15.3.5), which has no body and states no length."""
-    await send({"type": "http.response.start", "status": 204, "headers": [_date(), *headers]})
+    await send({"type": "http.response.start", "status": 204, "headers": [date_header(), *headers]})
     await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
@@ -70,7 +70,7 @@ def write_refusal(fault: Fault) -> bytes:
 
 
 def _error_headers(status: int, told: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    headers = [_date(), (b"content-type", b"application/json"), *told]
+    headers = [date_header(), (b"content-type", b"application/json"), *told]
     if status == 401:
         headers.append(_CHALLENGE)
     elif status == 503:
@@ -78,7 +78,8 @@ def _error_headers(status: int, told: list[tuple[bytes, bytes]]) -> list[tuple[b
     return headers
 
 
-def _date() -> tuple[bytes, bytes]:
+def date_header() -> tuple[bytes, bytes]:
+    """Return when an answer of the gateway's own was made (RFC 9110 section 6.6.1)."""
     return b"date", formatdate(time.time(), usegmt=True).encode()
 
 

@@ -12,7 +12,7 @@ from proxy.policy.framing import find_fault
 from proxy.policy.model import RequestHead
 from proxy.policy.own_pages import PAGE_METHODS
 from proxy.relay.asgi import ASGIApp, Message, Receive, Scope, Send, read_head
-from proxy.relay.replies import INTERNAL, READ_ONLY, build_error, own_headers, send_error
+from proxy.relay.replies import INTERNAL, READ_ONLY, build_error, date_header, own_headers, send_error
 
 REQUEST_ID_KEY = "fastgate.request_id"  # in the scope of a page, which has no exchange
 _log = logging.getLogger(__name__)
@@ -34,11 +34,15 @@ class SystemPages:
             nonlocal is_answered
             if message["type"] == "http.response.start":
                 is_answered = True
-                message = {**message, "headers": [*message["headers"], *own_headers(id_of_request, 0, 0)]}
+                headers = [date_header(), *message["headers"], *own_headers(id_of_request, 0, 0)]
+                message = {**message, "headers": headers}
             await send(message)
 
         async def answer(status: int, code: str, message: str) -> None:
-            await send_error(send_named, status, build_error(status, code, message, id_of_request), [])
+            nonlocal is_answered
+            is_answered = True
+            body = build_error(status, code, message, id_of_request)
+            await send_error(send, status, body, own_headers(id_of_request, 0, 0))
 
         try:
             if fault := _find_fault(scope, read_head(scope)):

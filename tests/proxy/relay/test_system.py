@@ -74,6 +74,7 @@ def test_a_page_has_an_id_and_says_where_the_time_went() -> None:
     assert (reply.status, reply.body) == (200, b"page")
     assert reply.headers[b"x-request-id"].startswith(b"req_")
     assert reply.headers[b"server-timing"]
+    assert reply.headers[b"date"].endswith(b" GMT")
 
 
 def test_a_bug_in_a_page_is_a_bare_500(log: Any) -> None:
