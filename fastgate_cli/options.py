@@ -11,7 +11,7 @@ import typer
 
 from fastgate_cli.columns import escape_controls
 from fastgate_cli.context import invocation_of
-from fastgate_cli.output import Format, print_note
+from fastgate_cli.output import Format, OutputOptions, print_note
 from proxy.errors import InvalidInputError
 
 COMPLETIONS_MAX = 200
@@ -141,7 +141,14 @@ def confirm_or_exit(question: str, *, yes: bool) -> None:
         raise typer.Exit(1)
 
 
-def note_dry_run(dry_run: bool) -> None:
-    """Say, after a dry run, that it was one."""
+def note_dry_run(dry_run: bool, *, done: str = "") -> None:
+    """Say, after a dry run, that it was one; else what was done, where what was printed does not show it."""
     if dry_run:
         print_note("dry run: nothing was written")
+    elif done:
+        print_note(done)
+
+
+def describe_deletion(count: int, noun: str, options: OutputOptions) -> str:
+    """Return that the rows which a person was shown are gone; a program knows."""
+    return f"deleted {count} {noun}{'' if count == 1 else 's'}" if count and options.is_drawn else ""

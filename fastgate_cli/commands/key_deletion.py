@@ -18,6 +18,7 @@ from fastgate_cli.options import (
     OutputOption,
     YesOption,
     confirm_or_exit,
+    describe_deletion,
     note_dry_run,
 )
 from fastgate_cli.output import print_written
@@ -56,4 +57,4 @@ def delete_keys(
         # By their ids: a key that has come since is none that somebody agreed to delete.
         rows = delete_keys(database, [row["key_id"] for row in known], now=invocation.now)
     print_written(rows, COLUMNS, options, single=len(selection.key_ids) == 1, empty="no such keys")
-    note_dry_run(dry_run)
+    note_dry_run(dry_run, done=describe_deletion(len(rows), "key", options))

@@ -25,6 +25,7 @@ from fastgate_cli.options import (
     RouteIds,
     YesOption,
     confirm_or_exit,
+    describe_deletion,
     note_dry_run,
 )
 from fastgate_cli.output import print_each, print_rows, print_written
@@ -133,4 +134,4 @@ def delete_routes(
     with invocation.writing(dry_run=dry_run) as database:
         rows = delete_routes(database, refs)
     print_written([mask_route(row) for row in rows], COLUMNS, options, single=len(refs) == 1)
-    note_dry_run(dry_run)
+    note_dry_run(dry_run, done=describe_deletion(len(rows), "route", options))

@@ -26,13 +26,17 @@ def test_delete_asks_where_somebody_can_answer(
     code, screen = terminal_cli("keys", "delete", key_id, typed="n\n")
     assert (code, "nothing was changed" in screen) == (1, True)
     assert len(listed()) == 1
+    code, screen = terminal_cli("keys", "delete", key_id, "-n")
+    assert (code, "deleted" in screen, len(listed())) == (0, False, 1)
     code, screen = terminal_cli("keys", "delete", key_id, typed="y\n")
     assert (code, listed()) == (0, [])
+    assert screen.splitlines()[-1] == "deleted 1 key"
 
 
 def test_delete_with_yes_prints_what_was_deleted(cli: Cli, create: Create, listed: Listed) -> None:
     key_id = create()["key_id"]
-    assert json.loads(cli("keys", "delete", "-y", key_id, "--json").stdout)["key_id"] == key_id
+    done = cli("keys", "delete", "-y", key_id, "--json")
+    assert (json.loads(done.stdout)["key_id"], done.stderr) == (key_id, "")
     assert listed() == []
 
 

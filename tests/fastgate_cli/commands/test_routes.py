@@ -237,6 +237,16 @@ def test_delete_needs_a_yes_and_prints_what_was_deleted(cli: Cli, add: Callable[
     assert [left["route_name"] for left in listed(cli)] == ["b"]
 
 
+def test_a_person_is_told_how_many_are_gone(
+    cli: Cli, terminal_cli: TerminalCli, add: Callable[..., dict[str, Any]]
+) -> None:
+    add("--name", "a")
+    add("--name", "b")
+    _, screen = terminal_cli("routes", "delete", "a", "b", "-y")
+    assert screen.splitlines()[-1] == "deleted 2 routes"
+    assert listed(cli) == []
+
+
 def test_a_dry_run_checks_everything_and_writes_nothing(
     cli: Cli, environment: dict[str, str], add: Callable[..., dict[str, Any]]
 ) -> None:
