@@ -1,7 +1,7 @@
 """What holds for all tests: property tests have the same examples each time, or others if asked for.
 
-And Ctrl-C interrupts what they start, also where the tests run in the background of a script, which has its
-children ignore it.
+And signals end what they start, also where the tests run in the background of a script, or of `nohup`, which
+has its children ignore some.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ settings.register_profile("same", derandomize=True)
 settings.register_profile("other", derandomize=False)
 settings.load_profile("other" if os.environ.get("FASTGATE_OTHER_EXAMPLES") else "same")
 
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+for number, action in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, action)
 
 
 @pytest.fixture

@@ -151,6 +151,15 @@ class Exchange:
             self._response_tap = self._keep(self._response_tap, data[: self._response_room])
             self._response_room -= len(data)
 
+    def forget_response(self) -> None:
+        """Take back what the backend has said: nothing of it has gone to the client."""
+        self.status = self.first_byte_us = self._response_headers = self._response_type = None
+        self.is_stream = False
+        self.chunks = self.response_size = 0
+        if self._response_tap is not None:
+            self._trail.tapped_bytes -= len(self._response_tap)
+            self._response_tap = None
+
     def end(self, error: str | None = None, decision: Decision | None = None) -> None:
         """Write `End`, the first time it is called; later calls change nothing.
 

@@ -109,8 +109,9 @@ class Forwarding:
             error = await self._fail((failure.status, code, failure.message), failure.code)
         finally:
             self._watch.stop()
-            if error is INTERNAL_ERROR and not self._exchange.answered:
-                self._exchange.status = 500
+            if error is not None and not self._exchange.answered:
+                self._exchange.forget_response()
+                self._exchange.status = 500 if error is INTERNAL_ERROR else None
             self._exchange.end(error)
         return error
 
@@ -192,6 +193,7 @@ class Forwarding:
         exchange, (status, code, message) = self._exchange, reply
         if not exchange.answered:
             body = build_error(status, code, message, exchange.request_id)
+            exchange.forget_response()
             exchange.answered, exchange.status, exchange.response_size = True, status, len(body)
             exchange.end(reason or code)
             await send_error(self._send, status, body, self._own_headers())

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from proxy.audit.events import FirstByte
 from proxy.settings import ProxySettings
 from proxy.store.routes import NewRoute
 
@@ -87,6 +88,24 @@ def test_without_streaming_an_answer_that_is_not_whole_or_too_long_is_a_502(
     assert (reply.status, json.loads(reply.body)["error"]["code"]) == (502, "upstream_invalid")
     end = gate.end_of(reply)
     assert (end.status, end.error) == (502, reason)
+    # Of the answer that the client did not get there is nothing.
+    assert (end.response_size, end.first_byte_after_us, end.headers) == (len(reply.body), None, None)
+
+
+def test_without_streaming_a_client_that_leaves_has_been_answered_nothing(
+    make_gate: Fixture, backend: Fixture
+) -> None:
+    gate = make_gate(routes=[NewRoute("/v1/*", backend.host)], proxy=ProxySettings(enable_streaming=False))
+    client = gate.send()
+    wire = backend.accept()
+    wire.read_head()
+    wire.send(EVENT_STREAM)
+    wire.send_chunk(b"data: one\n\n")
+    gate.wait_until(lambda: any(isinstance(event, FirstByte) for event in gate.events()))
+    client.close()
+    wire.wait_closed()
+    end = gate.wait_for_end()
+    assert (end.status, end.error, end.response_size, end.chunks) == (None, "client_abort", 0, 0)
 
 
 @pytest.mark.parametrize(
