@@ -23,7 +23,8 @@ from proxy.audit.rows import add_events
 from proxy.audit.segments import DAMAGED_SUFFIX, Segment, list_segments
 from proxy.clock import now_us
 from proxy.errors import DatabaseError
-from proxy.store.database import Database, identify_file
+from proxy.store.database import Database
+from proxy.store.database_file import identify_file
 from proxy.store.facts import WordBook
 from proxy.store.recording import Batch, finish_writer, forget_segments, read_offsets, write_batch
 

@@ -1,15 +1,13 @@
 """One SQLite database: opened, created, migrated, and its errors translated.
 
-Every thread has a connection of its own. A file is created empty, readable by its owner alone, and then
-filled in one transaction, so that there is never half a database, however many create it at once. A file
-that is not FastGate's, or is newer or damaged, is refused and never written to.
+Every thread has a connection of its own. A file is created empty and then filled in one transaction, so that
+there is never half a database, however many create it at once. A file that is not FastGate's, or is newer or
+damaged, is refused and never written to.
 """
 
 from __future__ import annotations
 
-import os
 import sqlite3
-import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +17,8 @@ import peewee
 
 from proxy.clock import format_us, now_us
 from proxy.errors import DatabaseError
+from proxy.store.database_file import FILE_MODE, choose_access, choose_reading, create_file, measure_file
+from proxy.store.failures import translating, translating_files
 from proxy.store.models import Row
 from proxy.store.state import (
     HISTORY_TABLE,
@@ -32,23 +32,7 @@ from proxy.store.state import (
 
 BUSY_TIMEOUT_SECONDS = 5
 _STEPS_BETWEEN_SIGNALS = 100_000
-_FOLDER_MODE = 0o700
-_FILE_MODE = 0o600
 _MISSING_HINT = "run 'fastgate init', or create a key or a route"
-_PERMISSION_HINT = "check who may read and write {path} and its folder"
-_BACKUP_HINT = "restore {path} from a backup; it has been left as it was"
-# SQLite's primary result codes: what to tell, and what to do about it.
-_FAILURES = {
-    sqlite3.SQLITE_BUSY: ("{path} is locked by another program", "try again, or find what holds it"),
-    sqlite3.SQLITE_LOCKED: ("{path} is locked by another program", "try again, or find what holds it"),
-    sqlite3.SQLITE_READONLY: ("{path} cannot be written", _PERMISSION_HINT),
-    sqlite3.SQLITE_PERM: ("{path} cannot be written", _PERMISSION_HINT),
-    sqlite3.SQLITE_CANTOPEN: ("{path} cannot be opened", _PERMISSION_HINT),
-    sqlite3.SQLITE_IOERR: ("{path} cannot be read or written: the disk reports an error", "check the disk"),
-    sqlite3.SQLITE_FULL: ("{path} cannot be written: the disk is full", "make room on the disk"),
-    sqlite3.SQLITE_CORRUPT: ("{path} is damaged", _BACKUP_HINT),
-    sqlite3.SQLITE_NOTADB: ("{path} is not a database; it has been left as it was", "check database.url"),
-}
 
 
 class Database:
@@ -78,7 +62,7 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[None]:
         """Translate the errors of the queries made inside."""
-        with _translating(self.path):
+        with translating(self.path):
             yield
 
     @contextmanager
@@ -100,13 +84,13 @@ class Database:
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """Write all or nothing, holding the write lock from the start. Transactions can be nested."""
-        with _translating(self.path), self.peewee.atomic("IMMEDIATE"):
+        with translating(self.path), self.peewee.atomic("IMMEDIATE"):
             yield
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:
         """Let the queries made inside see the database at one moment."""
-        with _translating(self.path), self.peewee.atomic("DEFERRED"):
+        with translating(self.path), self.peewee.atomic("DEFERRED"):
             yield
 
     def fetch(self, query: peewee.Query) -> list[Row]:
@@ -141,15 +125,15 @@ def open_database(
     file that is FastGate's are not looked at. `durable` makes every commit survive a loss of power, at the
     price of a disk flush.
     """
-    with _translating(path), _translating_files(path):
-        size = _measure_file(path)
+    with translating(path), translating_files(path):
+        size = measure_file(path)
         if size is None and create:
-            _create_file(path)
+            create_file(path)
         elif size is None or (size == 0 and not create and not allow_pending):
             raise DatabaseError(f"there is no database at {path} yet", hint=_MISSING_HINT)
         elif size > 0:
             check_owner(path)
-        database = Database(path, query=_choose_access(path, create=create), durable=durable)
+        database = Database(path, query=choose_access(path, create=create), durable=durable)
         try:
             if allow_faults:
                 database.connection()  # which finds the worst of them
@@ -166,11 +150,11 @@ def open_for_reading(path: Path) -> Database:
 
     Raises `DatabaseError` as `open_database` does.
     """
-    with _translating(path), _translating_files(path):
-        if not _measure_file(path):
+    with translating(path), translating_files(path):
+        if not measure_file(path):
             raise DatabaseError(f"there is no database at {path} yet", hint=_MISSING_HINT)
         check_owner(path)
-        database = Database(path, query=_choose_reading(path))
+        database = Database(path, query=choose_reading(path))
         try:
             _prepare(database, create=False, allow_pending=True)
         except BaseException:
@@ -192,7 +176,7 @@ def upgrade(database: Database) -> list[str]:
         # Whoever held the lock before may have applied them.
         history = read_history(database.connection(), database.path)
         if not history:
-            database.path.chmod(_FILE_MODE)  # an empty file that somebody else made
+            database.path.chmod(FILE_MODE)  # an empty file that somebody else made
         names = _run_migrations(database) if len(history) < len(known_migrations()) else []
     _enter_wal(database)
     return names
@@ -236,81 +220,3 @@ def _enter_wal(database: Database) -> None:
             # Somebody else is in the way: the database works as it is, and whoever opens it next tries again.
             if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
                 raise
-
-
-def identify_file(path: Path) -> tuple[int, int]:
-    """Return what tells this file from one that takes its place. Raises `DatabaseError` if there is none."""
-    try:
-        status = path.stat()
-    except OSError as error:
-        raise DatabaseError(
-            f"{path} cannot be opened: {error.strerror}", hint="run 'fastgate init'"
-        ) from error
-    return status.st_dev, status.st_ino
-
-
-def _measure_file(path: Path) -> int | None:
-    try:
-        status = path.stat()
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    if not stat.S_ISREG(status.st_mode):
-        raise DatabaseError(f"{path} is not a file", hint="set database.url to a file")
-    return status.st_size
-
-
-def _create_file(path: Path) -> None:
-    """Create an empty file for its owner alone, whatever the umask; one that appears meanwhile stays."""
-    missing = [folder for folder in path.parents if not folder.exists()]
-    for folder in reversed(missing):
-        folder.mkdir(exist_ok=True)
-        folder.chmod(_FOLDER_MODE)
-    # Made under another name: the descriptor must be closed before anybody can lock the file (see state.py).
-    draft = path.with_name(f".{path.name}.{os.urandom(6).hex()}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _FILE_MODE)
-    try:
-        os.fchmod(descriptor, _FILE_MODE)
-        os.close(descriptor)
-        os.link(draft, path)
-    except FileExistsError:
-        pass
-    finally:
-        draft.unlink()
-
-
-def _choose_access(path: Path, *, create: bool) -> str:
-    if os.access(path, os.W_OK) and os.access(path.parent, os.W_OK):
-        return "mode=rw"
-    if create:
-        raise DatabaseError(f"{path} cannot be written", hint=_PERMISSION_HINT.format(path=path))
-    return _choose_reading(path)
-
-
-def _choose_reading(path: Path) -> str:
-    # SQLite reads a WAL database through two files beside it, which cannot be made here. As long as nobody
-    # writes there are none, and the file alone is everything.
-    has_wal = path.with_name(path.name + "-wal").exists()
-    return "mode=ro" if has_wal else "mode=ro&immutable=1"
-
-
-@contextmanager
-def _translating(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except (peewee.PeeweeException, sqlite3.Error) as error:
-        cause = getattr(error, "orig", error)  # peewee keeps sqlite3's own error there
-        # Only a connection that fails carries no code.
-        is_unopened = str(cause).startswith("unable to open")
-        code = getattr(cause, "sqlite_errorcode", sqlite3.SQLITE_CANTOPEN if is_unopened else 0) & 0xFF
-        message, hint = _FAILURES.get(code, ("{path} cannot be used: {cause}", "run 'fastgate db status'"))
-        raise DatabaseError(message.format(path=path, cause=cause), hint=hint.format(path=path)) from error
-
-
-@contextmanager
-def _translating_files(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise DatabaseError(
-            f"{path} cannot be opened: {error.strerror}", hint=_PERMISSION_HINT.format(path=path)
-        ) from error

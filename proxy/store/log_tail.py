@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Self
 
 from proxy.errors import DatabaseError
-from proxy.store.database import Database, identify_file, open_database
+from proxy.store.database import Database, open_database
+from proxy.store.database_file import identify_file
 from proxy.store.log_filter import LogFilter
 from proxy.store.log_follower import LogFollower
 from proxy.store.models import Row
