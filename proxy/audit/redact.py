@@ -12,7 +12,11 @@ from urllib.parse import unquote_to_bytes
 
 MASK = b"[redacted]"
 _SCHEME = re.compile(rb"(?:bearer|basic|digest|negotiate) ", re.IGNORECASE)
-_WORDS = rb"(?:key|token|secret|passw|pwd|signature|auth|credential)"
+# Not in words of every day, among them what clients of models send: `keyword`, `author`, `max_tokens`.
+_WORDS = (
+    rb"(?:key(?!word|board)|(?<!max_)(?<!min_)(?<!new_)token|secret|passw|pwd|signature"
+    rb"|auth(?!or(?!i[sz]))|credential)"
+)
 # Atomic: a name is looked through once, or one that repeats a word would cost the square of its length.
 _SECRET_PARAMETER = re.compile(rb"((?:\A|&)(?:sig|(?>[^=&]*?" + _WORDS + rb")[^=&]*+)=)[^&]+", re.IGNORECASE)
 _SECRET_NAME = re.compile(rb"\Asig\Z|" + _WORDS, re.IGNORECASE)
