@@ -10,7 +10,7 @@ from pathlib import Path
 from fastgate_cli.help.errors import BODY, ERRORS, build_page
 from proxy import errors
 from proxy.http1 import faults
-from proxy.relay.replies import build_error
+from proxy.relay.replies import build_error, write_refusal
 
 ROOT = Path(__file__).parents[3]
 # A client that has begun to read an answer can be told nothing any more.
@@ -27,7 +27,8 @@ def find_replies() -> Iterator[tuple[int, str]]:
                 yield from read_pair(node.elts)
     for fault in vars(faults).values():
         if isinstance(fault, faults.Fault):
-            yield fault.status, "bad_request"
+            body = write_refusal(fault).partition(b"\r\n\r\n")[2]
+            yield fault.status, json.loads(body)["error"]["code"]
     for kind in vars(errors).values():
         if isinstance(kind, type) and issubclass(kind, errors.UpstreamError | errors.JournalError):
             yield kind.status, kind.code
