@@ -77,11 +77,13 @@ class Exchange:
         self._started_ns = trail.monotonic_ns()
         self._response_headers: HeaderPairs | None = None
         self._response_type: bytes | None = None
-        room = trail.policy.body_bytes_max
-        # How much more is to be kept of each body, and a little beyond, so that no secret is cut in two.
-        self._request_room = self._response_room = room + trail.scribe.margin if room else 0
         self._target_url: str | None = None
         self._presented = trail.scribe.find_presented(head.headers, head.query)
+        room = trail.policy.body_bytes_max
+        # How much more is to be kept of each body, and a little beyond, so that no secret is cut in two.
+        self._request_room = self._response_room = (
+            room + trail.scribe.find_margin(self._presented) if room else 0
+        )
         self._request_tap: bytearray | None = None
         self._response_tap: bytearray | None = None
 
@@ -110,7 +112,7 @@ class Exchange:
 
     def note_origin(self, decision: Forward, origin: str) -> None:
         """Note that another backend than the one that `begin` was told of has answered."""
-        self._target_url = self._trail.scribe.write_text(_target_url(decision, origin))
+        self._target_url = self._trail.scribe.write_text(_target_url(decision, origin), self._presented)
 
     def refuse(self, decision: Decision, status: int, reason: str, response_size: int) -> None:
         """Write `Begin` and `End` in one go, for a request that the gateway answers itself."""
@@ -156,9 +158,13 @@ class Exchange:
         self.status = self.first_byte_us = self._response_headers = self._response_type = None
         self.is_stream = False
         self.chunks = self.response_size = 0
-        if self._response_tap is not None:
-            self._trail.tapped_bytes -= len(self._response_tap)
-            self._response_tap = None
+        self._give_back(self._response_tap)
+        self._response_tap = None
+
+    def abandon(self) -> None:
+        """Forget a request that `begin` could not write down, and that is therefore refused."""
+        self._give_back(self._request_tap)
+        self._request_tap = None
 
     def end(self, error: str | None = None, decision: Decision | None = None) -> None:
         """Write `End`, the first time it is called; later calls change nothing.
@@ -195,10 +201,14 @@ class Exchange:
         tap += data
         return tap
 
+    def _give_back(self, tap: bytearray | None) -> None:
+        if tap is not None:
+            self._trail.tapped_bytes -= len(tap)
+
     def _take_body(self, tap: bytearray | None, bytes_max: int) -> bytes | None:
         if tap is None:
             return None
-        self._trail.tapped_bytes -= len(tap)
+        self._give_back(tap)
         return self._trail.scribe.write_body(tap, bytes_max, self._presented)
 
     def _take_response_body(self, tap: bytearray | None, bytes_max: int) -> bytes | None:
@@ -214,12 +224,12 @@ class Exchange:
         route_id = target_url = user_agent = None
         if isinstance(decision, Forward):
             route_id = decision.compiled.route.route_id
-            target_url = scribe.write_text(_target_url(decision, origin))
+            target_url = scribe.write_text(_target_url(decision, origin), self._presented)
         for name, value in head.headers:
             if name == b"user-agent":
-                user_agent = scribe.write_text(value)
+                user_agent = scribe.write_text(value, self._presented)
                 break
-        path = scribe.write_text(head.path)
+        path = scribe.write_text(head.path, self._presented)
         is_shown = trail.policy.include_headers
         headers = scribe.write_headers(head.headers, self._presented) if is_shown else None
         return Begin(

@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 
 from proxy.audit.events import AuditEvent
-from proxy.audit.segments import SUFFIX, frame_record, make_journal_directory, stat_segments
+from proxy.audit.segments import RECORD_BYTES_MAX, SUFFIX, frame_record, make_journal_directory, stat_segments
 from proxy.audit.syncing import Syncer
 from proxy.errors import JournalError
 
@@ -65,20 +65,30 @@ class JournalWriter:
         """Write events in one go: all of them are in the journal afterwards, or `JournalError` is raised.
 
         `within_bound` is for events that can be refused: once the journal has reached its size, what is left
-        of it belongs to the others.
+        of it belongs to the others. Events that are too much for one record, which nobody would read, are
+        written one by one.
         """
         record = frame_record(self._encode(events))
+        if len(record) > RECORD_BYTES_MAX:
+            return self._append_each(events, within_bound=within_bound)
         try:
             if self._size >= self._segment_bytes_max or self._file < 0:
                 self._rotate(self._total_bytes_max + (0 if within_bound else _RESERVE_BYTES))
             if os.write(self._file, record) != len(record):
                 raise OSError(errno.ENOSPC, "the disk took a part of a record only")
-            self._size += len(record)
             if self._syncs_always:
                 os.fdatasync(self._file)
+            self._size += len(record)
         except OSError as error:
             self._cut_off()
             raise translate_error(error) from error
+        return None
+
+    def _append_each(self, events: tuple[AuditEvent, ...], *, within_bound: bool) -> None:
+        if len(events) == 1:
+            raise JournalError("an event is too long for the journal", hint="lower audit.body_max_size")
+        for event in events:
+            self.append(event, within_bound=within_bound)
 
     def close(self) -> None:
         """Release the segment, so that whoever reads the journal knows that it is finished."""
@@ -89,7 +99,7 @@ class JournalWriter:
             self._syncer.close()
 
     def _cut_off(self) -> None:
-        """Take back what was written of half a record; of whole ones nothing."""
+        """Take back what was written of a record that has failed, be it only to reach the disk."""
         if self._file < 0:
             return
         try:
@@ -117,14 +127,14 @@ class JournalWriter:
         try:
             os.fchmod(file, 0o600)
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if self._syncer is not None:
+                self._syncer.watch(file)
             hidden.rename(self._directory / (name + SUFFIX))
         except OSError:
             os.close(file)
             hidden.unlink(missing_ok=True)
             raise
         self._file, self._size = file, 0
-        if self._syncer is not None:
-            self._syncer.watch(file)
 
 
 def translate_error(error: OSError) -> JournalError:

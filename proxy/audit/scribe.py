@@ -44,10 +44,9 @@ class Scribe:
             self._fields.clear()
             self._texts.clear()
 
-    @property
-    def margin(self) -> int:
-        """Return how many bytes more of a body have to be kept than are written of it."""
-        return self._mask.margin
+    def find_margin(self, presented: Sequence[bytes]) -> int:
+        """Return how many bytes more of a text have to be kept than are written of it."""
+        return max(self._mask.margin, len(presented[0])) if presented else self._mask.margin
 
     def write_headers(self, headers: HeaderPairs, presented: Sequence[bytes] = ()) -> str:
         """Return a JSON list of [name, value]; order and repetition are kept, names are in lower case.
@@ -56,21 +55,20 @@ class Scribe:
         """
         remembered, write = self._fields.get, self._write_field
         text = "[" + ",".join([remembered(pair) or write(pair) for pair in headers]) + "]"
-        for secret in presented:
-            if (shown := secret.decode("latin-1")) in text:
-                text = text.replace(shown, MASK.decode())
+        if presented and _may_show(text, presented):
+            # Anew, value by value: within the text a secret could be a name, or the syntax of JSON.
+            return "[" + ",".join([self._mask_field(name, value, presented) for name, value in headers]) + "]"
         return text
 
-    def write_text(self, raw: bytes) -> str:
+    def write_text(self, raw: bytes, presented: Sequence[bytes] = ()) -> str:
         """Return at most `TEXT_MAX` characters."""
+        if presented and _holds_any(raw, presented):
+            return self._mask_text(raw, presented)
         return self._texts.get(raw) or self._write_text(raw)
 
     def write_body(self, tap: bytes | bytearray, bytes_max: int, presented: Sequence[bytes] = ()) -> bytes:
-        """Return at most so many bytes of what was kept of a body: of `bytes_max` and the mask's margin."""
-        body = self._mask.apply(bytes(tap))
-        for secret in presented:
-            body = body.replace(secret, MASK)
-        return body[:bytes_max]
+        """Return at most so many bytes of what was kept of a body: of `bytes_max` and a `margin`."""
+        return self._mask.apply(bytes(tap), presented)[:bytes_max]
 
     def mask_spread(self, stream: bytes, content_type: bytes, presented: Sequence[bytes]) -> bytes:
         """Return a stream as it is, or, if its events together make up a secret, its one answer, masked.
@@ -84,10 +82,7 @@ class Scribe:
         data = merged.encode()
         if not any(form in data for form in strange):
             return stream
-        data = self._mask.apply(data)
-        for form in sorted(strange, key=len, reverse=True):
-            data = data.replace(form, MASK)
-        return data
+        return self._mask.apply(data, sorted(strange, key=len, reverse=True))
 
     def find_presented(self, headers: HeaderPairs, query: bytes) -> list[bytes]:
         """Return the secrets that a request presents."""
@@ -95,22 +90,37 @@ class Scribe:
 
     def _write_field(self, pair: tuple[bytes, bytes]) -> str:
         name, value = pair
-        if name in self._redacted:
-            return _write_pair(name, mask_value(value))
-        field = _write_pair(name, self._mask.apply(value))
-        if len(name) + len(value) <= _REMEMBERED_BYTES_MAX:
+        field = self._mask_field(name, value, ())
+        if name not in self._redacted and len(name) + len(value) <= _REMEMBERED_BYTES_MAX:
             _remember(self._fields, pair, field)
         return field
 
+    def _mask_field(self, name: bytes, value: bytes, presented: Sequence[bytes]) -> str:
+        shown = mask_value(value) if name in self._redacted else self._mask.apply(value, presented)
+        return _encode_json((name.decode("latin-1"), shown.decode("latin-1"))).decode()
+
+    def _mask_text(self, raw: bytes, presented: Sequence[bytes]) -> str:
+        kept = raw[: TEXT_MAX + self.find_margin(presented)]
+        return self._mask.apply(kept, presented)[:TEXT_MAX].decode("latin-1")
+
     def _write_text(self, raw: bytes) -> str:
-        text = self._mask.apply(raw[: TEXT_MAX + self._mask.margin])[:TEXT_MAX].decode("latin-1")
+        text = self._mask_text(raw, ())
         if len(raw) <= _REMEMBERED_BYTES_MAX:
             _remember(self._texts, raw, text)
         return text
 
 
-def _write_pair(name: bytes, value: bytes) -> str:
-    return _encode_json((name.decode("latin-1"), value.decode("latin-1"))).decode()
+def _may_show(text: str, secrets: Sequence[bytes]) -> bool:
+    for secret in secrets:
+        shown = secret.decode("latin-1")
+        # JSON writes some characters in another way: one with such a character cannot be looked for.
+        if shown in text or '"' in shown or "\\" in shown or not shown.isprintable():
+            return True
+    return False
+
+
+def _holds_any(data: bytes, secrets: Sequence[bytes]) -> bool:
+    return any(map(data.__contains__, secrets))
 
 
 def _remember(known: dict[_K, str], key: _K, text: str) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from proxy.audit.redact import MASK, find_parameters
@@ -20,6 +20,9 @@ from proxy.references import find_references, resolve_value
 
 # A shorter one says too little to be worth what masking it would do to ordinary text.
 SECRET_BYTES_MIN = 6
+PRESENTED_MAX = 32  # secrets that one request can present; of more, the longest are looked for
+# So many masks in one text are no text any more: somebody has made it to cost us time.
+_MASKS_MAX = 4096
 _CHECKSUM_LENGTH = 6
 _CREDENTIAL_NAME = re.compile(r"auth|key|token|secret|cookie|passw", re.IGNORECASE)
 _SCHEME = re.compile(r"\s*[A-Za-z]{2,10}\s+")
@@ -45,16 +48,23 @@ class SecretMask:
     def __repr__(self) -> str:
         return f"SecretMask({len(self._beginnings) - 1} secrets)"
 
-    def apply(self, data: bytes) -> bytes:
-        """Return the bytes with every secret replaced."""
+    def apply(self, data: bytes, presented: Sequence[bytes] = ()) -> bytes:
+        """Return the bytes with every secret replaced, those of `find_presented` too.
+
+        A mask is never looked through again: whoever presents a part of it would make the text grow.
+        """
         # Looking for each of them first costs a tenth of the pattern, and nearly nothing holds any.
-        if any(beginning in data for beginning in self._beginnings):
-            return self._pattern.sub(MASK, data)
-        return data
+        pieces = self._pattern.split(data) if any(map(data.__contains__, self._beginnings)) else [data]
+        for secret in presented:
+            if secret in data:
+                pieces = [part for piece in pieces for part in piece.split(secret)]
+                if len(pieces) > _MASKS_MAX:
+                    return MASK
+        return MASK.join(pieces)
 
 
 def find_presented(headers: HeaderPairs, query: bytes, redacted: frozenset[bytes]) -> list[bytes]:
-    """Return the secrets that a request presents, which a backend may repeat in its answer.
+    """Return the secrets that a request presents, the longest first; a backend may repeat them.
 
     They are the credentials and cookies in headers of the given names, and parameters named like credentials.
     """
@@ -67,7 +77,10 @@ def find_presented(headers: HeaderPairs, query: bytes, redacted: frozenset[bytes
                 found.append(value.rpartition(b" ")[2])
     if query:
         found += find_parameters(query)
-    return [secret for secret in found if len(secret) >= SECRET_BYTES_MIN]
+    if not found:
+        return found
+    distinct = {secret for secret in found if len(secret) >= SECRET_BYTES_MIN}
+    return sorted(distinct, key=len, reverse=True)[:PRESENTED_MAX]
 
 
 def build_mask(

@@ -113,6 +113,7 @@ class Gateway:
         try:
             exchange.begin(decision, origin)
         except JournalError as error:
+            exchange.abandon()
             _log.error("a request was refused: %s", error)
             return await self._send_error(exchange, send, NOT_RECORDED, told)
         forwarding = Forwarding(self._upstream, exchange, self._bounds, scope, receive, send, told)

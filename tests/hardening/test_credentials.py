@@ -7,7 +7,7 @@ import json
 import pytest
 
 from tests.hardening.client import Response
-from tests.hardening.gate import Gate, wait_for
+from tests.hardening.gate import Gate
 from tests.hardening.measures import resident_bytes
 
 pytestmark = pytest.mark.usefixtures("serving")
@@ -35,7 +35,7 @@ def body_but_for_id(response: Response) -> dict[str, object]:
 def make_key(gate: Gate, *options: str) -> tuple[str, str]:
     """Return a new key and its id, once every worker lets it in."""
     made = gate.fastgate.json("keys", "create", "--rate-limit", "0", *options)
-    wait_for(lambda: statuses(gate, made["key"]) & {401}, lambda refused: not refused)
+    gate.wait_for_revision()
     gate.secrets.append(made["key"])
     return made["key"], made["key_id"]
 
@@ -152,7 +152,8 @@ def test_a_revoked_key_is_refused_by_every_worker(gate: Gate, change: str) -> No
     key, key_id = make_key(gate)
     assert statuses(gate, key) == {200}
     gate.fastgate("keys", change, key_id, *(("-y",) if change == "delete" else ()))
-    wait_for(lambda: statuses(gate, key), lambda seen: seen == {401})
+    gate.wait_for_revision()
+    assert statuses(gate, key) == {401}
     path = gate.new_path()
     response = ask_with(gate, path, f"x-api-key: {key}")
     assert response.code == "invalid_api_key"
@@ -166,7 +167,7 @@ def test_an_expired_key_is_refused_like_an_unknown_one(gate: Gate) -> None:
     key, key_id = make_key(gate)
     past = "2020-01-01T00:00:00.000000+08:00"
     gate.write("UPDATE api_keys SET expires_at = ? WHERE key_id = ?", past, key_id)
-    wait_for(lambda: statuses(gate, key), lambda seen: seen == {401})
+    assert statuses(gate, key) == {401}
     response = ask_with(gate, gate.new_path(), f"x-api-key: {key}")
     unknown = ask_with(gate, gate.new_path(), "x-api-key: fg_nobody")
     assert body_but_for_id(response) == body_but_for_id(unknown)

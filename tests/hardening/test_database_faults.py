@@ -6,9 +6,8 @@ import os
 import resource
 import signal
 import sqlite3
-import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -56,6 +55,15 @@ def locked(path: Path) -> Iterator[None]:
         other.execute("BEGIN EXCLUSIVE")
         yield
         other.execute("ROLLBACK")
+
+
+def has_open(pid: int, path: Path) -> bool:
+    """Tell whether a process has a file open."""
+    for file in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(OSError):  # closed meanwhile
+            if file.samefile(path):
+                return True
+    return False
 
 
 def test_while_the_database_is_locked_requests_are_served_and_their_rows_follow(gate: Gate) -> None:
@@ -116,9 +124,9 @@ def test_two_commands_that_write_at_once_both_succeed_while_it_serves(gate: Gate
 
 
 def test_a_command_that_is_killed_half_way_leaves_nothing_half_written(gate: Gate) -> None:
-    command = gate.fastgate.popen("keys", "create", "--source", "killed")
     with locked(database_of(gate)):
-        time.sleep(0.3)  # it has started, and waits for the lock, or will
+        command = gate.fastgate.popen("keys", "create", "--source", "killed")
+        wait_for(lambda: has_open(command.pid, database_of(gate)), bool)  # and waits for the lock, or will
         command.kill()
         command.wait(10)
     assert gate.read("SELECT key_id FROM api_keys WHERE source_path = 'killed'") == []

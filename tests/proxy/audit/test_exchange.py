@@ -254,6 +254,21 @@ def test_no_secret_reaches_any_byte_of_the_journal(tmp_path: Path, names: tuple[
     assert b"*/*" in bench.bytes()
 
 
+def test_a_credential_is_masked_in_the_target_the_path_and_the_agent_too(bench: Bench) -> None:
+    headers = [(b"x-api-key", CANARY), (b"user-agent", b"app/" + CANARY)]
+    exchange = bench.open(path=b"/v1/" + CANARY, headers=headers)
+    exchange.begin(forward(b"/v1/" + CANARY))
+    exchange.note_origin(forward(b"/v1/" + CANARY), "http://other:8000")
+    exchange.end()
+    begin, end = bench.events()
+    assert CANARY not in bench.bytes()
+    assert isinstance(begin, Begin)
+    assert isinstance(end, End)
+    assert (begin.path, begin.user_agent) == ("/v1/[redacted]", "app/[redacted]")
+    assert begin.target_url == "http://backend:8000/v1/[redacted]"
+    assert end.target_url == "http://other:8000/v1/[redacted]"
+
+
 def test_configured_names_are_masked_besides(tmp_path: Path) -> None:
     bench = Bench(tmp_path, build_audit_policy(AuditSettings(redact_headers=("X-Company-Token",))))
     bench.open(headers=[(b"x-company-token", CANARY)]).begin(forward())

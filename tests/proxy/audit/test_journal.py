@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
 import signal
@@ -18,6 +19,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from proxy.audit import journal, segments
 from proxy.audit.claim import claim_journal, mark_recorded
 from proxy.audit.events import AuditEvent, End, FirstByte
 from proxy.audit.journal import JournalWriter
@@ -325,6 +327,57 @@ def test_an_event_of_a_request_that_ends_late_finds_a_segment_after_closing(tmp_
     assert read_all(tmp_path) == [End("u", 0, 1, 200)]
     writer.close()
     writer.close()
+
+
+def test_events_that_are_too_much_for_one_record_have_one_each(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (journal, segments):
+        monkeypatch.setattr(module, "RECORD_BYTES_MAX", 1000)
+    events = [End(str(number), 0, 1, 200, response_body=b"x" * 600) for number in range(5)]
+    writer = JournalWriter(tmp_path, "w")
+    writer.append(*events)
+    with pytest.raises(JournalError, match="too long"):
+        writer.append(End("long", 0, 1, 200, response_body=b"x" * 2000))
+    writer.append(event(1))
+
+    assert read_all(tmp_path, 10) == [*events, event(1)]
+
+
+def test_a_record_that_does_not_reach_the_disk_is_taken_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = JournalWriter(tmp_path, "w", sync="always")
+    writer.append(event(1))
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fdatasync", refuse)
+        with pytest.raises(JournalError, match="cannot be written"):
+            writer.append(event(2))
+    writer.append(event(3))
+
+    assert read_all(tmp_path) == [event(1), event(3)]
+
+
+def test_a_segment_that_cannot_be_watched_is_none_and_the_old_one_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = JournalWriter(tmp_path, "w", segment_bytes_max=1, sync="interval")
+    writer.append(event(1))
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "dup", refuse)
+        with pytest.raises(JournalError):
+            writer.append(event(2))
+        (segment,) = list_segments(tmp_path)
+        assert not segment.is_finished()
+    writer.append(event(3))
+    writer.close()
+
+    assert read_all(tmp_path) == [event(1), event(3)]
+    assert all(segment.is_finished() for segment in list_segments(tmp_path))
+
+
+def refuse(_: int) -> int:
+    raise OSError(errno.EIO, os.strerror(errno.EIO))
 
 
 def test_a_record_larger_than_a_read_is_read_whole(tmp_path: Path) -> None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import time
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.audit import scribe as scribe_module
 from proxy.audit.redact import MASK, header_names
 from proxy.audit.scribe import TEXT_MAX, Scribe
-from proxy.audit.secrets import SecretMask
+from proxy.audit.secrets import PRESENTED_MAX, SecretMask
 
 CANARY = b"CANARY-7f3a"
 NAMES = header_names(["Authorization", "x-api-key", "COOKIE"])
@@ -77,11 +79,46 @@ def test_what_a_request_presents_is_masked_where_it_comes_back() -> None:
     scribe = make()
     sent = [(b"authorization", b"Bearer own-key-1"), (b"cookie", b"a=1; session=abcdefgh"), (b"x", b"y")]
     presented = scribe.find_presented(sent, b"n=1234567&api%5Fkey=in%20query&key=")
-    assert presented == [b"own-key-1", b"abcdefgh", b"in query", b"in%20query"]
+    assert sorted(presented) == sorted([b"own-key-1", b"abcdefgh", b"in query", b"in%20query"])
+    assert presented[0] == b"in%20query"
     assert scribe.write_headers([(b"x-echo", b"own-key-1 and abcdefgh, a=1")], presented) == (
         '[["x-echo","[redacted] and [redacted], a=1"]]'
     )
     assert scribe.write_body(b"abcdefgh own-key-1", 100, presented) == MASK + b" " + MASK
+    assert scribe.write_text(b"/abcdefgh/own-key-1", presented) == "/[redacted]/[redacted]"
+    assert scribe.write_text(b"/abcdefgh/own-key-1") == "/abcdefgh/own-key-1"  # and not remembered masked
+
+
+@pytest.mark.parametrize(
+    "secret", [b'"],["user-agent","', b'],["user-agent"', b"user-agent", b"user-a", b"\\\\\\\\\\\\"]
+)
+def test_what_a_request_presents_changes_no_name_and_no_json(secret: bytes) -> None:
+    sent = [(b"x-api-key", secret), (b"user-agent", b"evil/" + secret), (b"user-agent", b"two")]
+    scribe = make()
+    assert json.loads(scribe.write_headers(sent, [secret])) == [
+        ["x-api-key", "[redacted]"],
+        ["user-agent", "evil/[redacted]"],
+        ["user-agent", "two"],
+    ]
+
+
+def test_what_a_request_presents_to_cost_much_costs_little_and_grows_nothing() -> None:
+    scribe = make()
+    cookie = b"; ".join(b"=redact" for _ in range(1000))
+    sent = [(b"cookie", cookie), (b"x-a", b"redact" * 1330)]
+    presented = scribe.find_presented(sent, b"")
+    assert presented == [b"redact"]
+    started = time.process_time()
+    for secrets in (presented, [b"redact"[n:] + b"redact" * 3 for n in range(6)], [b"[redacted]", b"redact"]):
+        assert len(scribe.write_headers(sent, secrets)) < 20_000
+        assert len(scribe.write_body(sent[1][1], 10_000, secrets)) <= 10_000
+    assert time.process_time() - started < 1
+    many = b"; ".join(b"a=%b" % (b"%d" % n * 6) for n in range(10, 99))
+    assert len(scribe.find_presented([(b"cookie", many)], b"")) == PRESENTED_MAX
+
+
+def test_a_body_of_nothing_but_secrets_is_one_mask() -> None:
+    assert make().write_body(b"secret" * 10_000, 100_000, [b"secret"]) == MASK
 
 
 def test_a_text_that_is_cut_shows_no_beginning_of_a_secret() -> None:
@@ -91,6 +128,14 @@ def test_a_text_that_is_cut_shows_no_beginning_of_a_secret() -> None:
     assert "CANA" not in text
     body = scribe.write_body(b"x" * 6 + CANARY, 10)
     assert body == b"xxxxxx" + MASK[:4]
+
+
+def test_a_presented_secret_that_is_longer_than_any_other_is_not_cut_in_two() -> None:
+    scribe, token = make(), b"ey" * 100
+    margin = scribe.find_margin([token])
+    body = b"x" * 990 + token + b"y" * 100
+    assert scribe.write_body(body[: 1000 + margin], 1000, [token]) == b"x" * 990 + MASK
+    assert scribe.write_text(b"x" * (TEXT_MAX - 3) + token, [token])[-4:] == "x[re"
 
 
 def test_what_was_remembered_is_forgotten_with_the_mask() -> None:

@@ -157,6 +157,15 @@ def test_bodies_in_memory_are_counted_and_given_back(bench: Bench) -> None:
     for exchange in exchanges:
         exchange.end()
     assert bench.trail.tapped_bytes == 0
+    for number, exchange in enumerate([bench.open() for _ in range(3)]):
+        exchange.take_request_bytes(b"12345")
+        exchange.begin(FORWARD)
+        exchange.take_response_head(200, [])
+        exchange.take_response_bytes(b"67")
+        exchange.forget_response()
+        assert bench.trail.tapped_bytes == 5
+        exchange.abandon() if number else exchange.end()
+        assert bench.trail.tapped_bytes == 0
 
 
 def test_without_headers_a_policy_keeps_none() -> None:

@@ -72,15 +72,16 @@ def test_a_body_that_stops_is_told_and_its_answer_can_be_read(serve: Serve, begi
 def test_a_body_that_comes_slowly_and_an_application_that_thinks_long_have_their_time(serve: Serve) -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         body = await read_body(receive)
-        await asyncio.sleep(4 * SHORT_SECONDS)
+        await asyncio.sleep(1.6)
         await answer(send, body)
 
-    served = serve(app, client_timeout_seconds=2 * SHORT_SECONDS)
-    client = served.connect(get("/", "Content-Length: 8", method="POST"))
-    for _ in range(8):
+    # Each piece comes long before the time-out, and all of them together come long after it.
+    served = serve(app, client_timeout_seconds=1.5)
+    client = served.connect(get("/", "Content-Length: 20", method="POST"))
+    for _ in range(20):
         client.send(b"x")
-        time.sleep(SHORT_SECONDS / 2)
-    assert client.read_reply().body == b"x" * 8
+        time.sleep(0.1)
+    assert client.read_reply().body == b"x" * 20
 
 
 def test_a_client_that_takes_nothing_of_a_stream_is_given_up_once(serve: Serve) -> None:

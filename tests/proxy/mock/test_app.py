@@ -151,13 +151,13 @@ def test_a_late_token_does_not_delay_the_ones_after_it() -> None:
     async def collect() -> float:
         events = EventStream((), tuple([b"%d" % number for number in range(11)]), ())
         started = time.monotonic()
-        async for event in Pace(token_seconds=0.02).pace_events(events):
+        async for event in Pace(token_seconds=0.05).pace_events(events):
             if event == b"1":
-                time.sleep(0.12)  # noqa: ASYNC251 - a stalled process, not a waiting task
+                time.sleep(0.4)  # noqa: ASYNC251 - a stalled process, not a waiting task
         return time.monotonic() - started
 
-    # On schedule the last is due after 0.2 s; sleeping after each would make it 0.32 s.
-    assert 0.2 <= asyncio.run(collect()) < 0.3
+    # On schedule the last is due after 0.5 s; sleeping after each would make it 0.9 s.
+    assert 0.5 <= asyncio.run(collect()) < 0.85
 
 
 @pytest.mark.parametrize("leaves", [0, 3])
