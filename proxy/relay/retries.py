@@ -14,7 +14,8 @@ import httpx
 from proxy.policy.model import Route
 from proxy.relay.direct import StaleConnectionError
 
-IDEMPOTENT_METHODS = frozenset(("GET", "HEAD", "PUT", "DELETE", "OPTIONS"))
+SAFE_METHODS = frozenset(("GET", "HEAD", "OPTIONS"))  # RFC 9110 section 9.2.1
+IDEMPOTENT_METHODS = SAFE_METHODS | {"PUT", "DELETE"}
 BACKOFF_SECONDS_MIN = 0.1  # the first back-off is at most this long
 BACKOFF_SECONDS_MAX = 5.0
 RETRY_AFTER_SECONDS_MAX = 10  # a backend that wants to be left alone for longer is not asked again
@@ -33,10 +34,13 @@ class Failure(Enum):
 
 
 class Retries(NamedTuple):
-    """What a route allows: tries in all, how many of them may follow one that was `SENT`, and statuses."""
+    """What a route allows: tries in all, how many may follow one that broke, or one that was answered with
+    one of the statuses.
+    """
 
     tries_max: int
     resends_max: int
+    answers_max: int
     statuses: frozenset[int]
 
 
@@ -45,6 +49,8 @@ def build_retries(route: Route, retries_max: int) -> Retries:
     return Retries(
         tries_max=1 + min(retries_max, len(route.targets) + route.retry_count),
         resends_max=min(retries_max, route.retry_count),
+        # A route that names a status and no number has each of its backends asked.
+        answers_max=min(retries_max, route.retry_count or len(route.targets)),
         statuses=route.retry_statuses,
     )
 
@@ -56,19 +62,27 @@ def classify_error(error: httpx.TransportError) -> Failure:
     return Failure.STALE if isinstance(error, StaleConnectionError) else Failure.SENT
 
 
-def may_retry(retries: Retries, failure: Failure, method: str, *, tries: int, is_replayable: bool) -> bool:
+def is_renewal(retries: Retries, failure: Failure, method: str) -> bool:
+    """Tell whether a new connection is tried in place of one that was stale, and counts as no try.
+
+    That says nothing about the backend, but neither that it has received nothing: a method that changes
+    nothing is sent once more (RFC 9112 section 9.3.1), unless the route has retries of its own for that.
+    """
+    return failure is Failure.STALE and method in SAFE_METHODS and retries.resends_max == 0
+
+
+def may_retry(retries: Retries, failure: Failure, method: str, *, tries: int, received: int) -> bool:
     """Tell whether a request may be sent again after `tries` tries, the last of which failed so.
 
-    A stale connection says nothing about its backend: trying again with a new one is free (RFC 9112 section
-    9.3.1), and the caller does so once.
+    `received` is how many of them the backends may have received.
     """
-    if not is_replayable:
-        return False
-    if failure is Failure.STALE:
-        return method in IDEMPOTENT_METHODS
     if tries >= retries.tries_max:
         return False
-    return failure is not Failure.SENT or (method in IDEMPOTENT_METHODS and tries <= retries.resends_max)
+    if failure is Failure.UNSENT:
+        return True
+    if failure is Failure.STATUS:
+        return received <= retries.answers_max
+    return method in IDEMPOTENT_METHODS and received <= retries.resends_max
 
 
 def backoff_seconds(round_number: int, chance: float, retry_after: bytes | None = None) -> float | None:

@@ -17,7 +17,14 @@ from proxy.policy.model import HeaderPairs
 from proxy.policy.routing import CompiledRoute
 from proxy.relay.backends import Backend, Backends, Group
 from proxy.relay.bodies import BytesBody, StreamedBody
-from proxy.relay.retries import Failure, Retries, backoff_seconds, classify_error, may_retry
+from proxy.relay.retries import (
+    Failure,
+    Retries,
+    backoff_seconds,
+    classify_error,
+    is_renewal,
+    may_retry,
+)
 
 _SLACK_SECONDS = 0.01  # a timer may be that early
 ATTEMPT = "fastgate.attempt"  # where a response's extensions hold its `Attempt`
@@ -59,6 +66,8 @@ class Sending(msgspec.Struct):
     timeout_seconds: float
     deadline: float | None  # of the loop's clock
     tries: int = 0
+    counted: int = 0  # of these, what the route's retries bound
+    received: int = 0  # of these, what a backend may have received
     rounds: int = 0
     is_fresh: bool = False
     tried: list[Backend] = msgspec.field(default_factory=list)
@@ -130,15 +139,10 @@ class Sending(msgspec.Struct):
 
     async def _turn_to_next(self, failure: Failure, response: httpx.Response | None) -> bool:
         """Set the backend that is tried next and wait until it may be; False if there is to be none."""
-        # A stale connection is met at most once, and is no try of its backend.
-        tries = self.tries - self.is_fresh
-        is_replayable = self.body.is_replayable
-        if not may_retry(
-            self.plan.retries, failure, self.method, tries=tries, is_replayable=is_replayable
-        ) or self._is_late(0.0):
+        if not self.body.is_replayable or self._is_late(0.0) or not self._may_retry(failure):
             return False
         if failure is Failure.STALE:
-            self.is_fresh = True
+            self.is_fresh = True  # so that it is met once
             return True
         self.tried.append(self.backend)
         found = self.backends.choose(self.plan.group, self.tried)
@@ -147,6 +151,14 @@ class Sending(msgspec.Struct):
         await self._drop(response)
         self.backend = found
         return True
+
+    def _may_retry(self, failure: Failure) -> bool:
+        retries = self.plan.retries
+        if is_renewal(retries, failure, self.method):
+            return True
+        self.counted += 1
+        self.received += failure is not Failure.UNSENT
+        return may_retry(retries, failure, self.method, tries=self.counted, received=self.received)
 
     async def _back_off(self, response: httpx.Response | None) -> bool:
         """Wait before all backends are tried once more."""

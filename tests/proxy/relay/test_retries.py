@@ -19,11 +19,14 @@ from proxy.relay.retries import (
     backoff_seconds,
     build_retries,
     classify_error,
+    is_renewal,
     may_retry,
 )
 
 METHODS = ("GET", "HEAD", "PUT", "DELETE", "OPTIONS", "POST", "PATCH", "PROPFIND")
-RETRIES = st.builds(Retries, st.integers(1, 5), st.integers(0, 4), st.just(frozenset((503,))))
+RETRIES = st.builds(
+    Retries, st.integers(1, 5), st.integers(0, 4), st.integers(0, 4), st.just(frozenset((503,)))
+)
 
 
 @pytest.mark.parametrize(
@@ -50,39 +53,48 @@ def test_only_a_failure_to_connect_is_sure_to_have_sent_nothing(
     failure=st.sampled_from(Failure),
     method=st.sampled_from(METHODS),
     tries=st.integers(1, 6),
-    is_replayable=st.booleans(),
+    received=st.integers(0, 6),
 )
 def test_what_may_have_been_received_is_sent_again_only_if_the_method_or_the_route_allows_it(
-    retries: Retries, failure: Failure, method: str, tries: int, is_replayable: bool
+    retries: Retries, failure: Failure, method: str, tries: int, received: int
 ) -> None:
-    allowed = may_retry(retries, failure, method, tries=tries, is_replayable=is_replayable)
-    if allowed:
-        assert is_replayable
-        assert tries < retries.tries_max or failure is Failure.STALE
+    if may_retry(retries, failure, method, tries=tries, received=received):
+        assert tries < retries.tries_max
         if failure in (Failure.SENT, Failure.STALE):
             assert method in IDEMPOTENT_METHODS
-        if failure is Failure.SENT:
-            assert tries <= retries.resends_max
+            assert received <= retries.resends_max
+        if failure is Failure.STATUS:
+            assert received <= retries.answers_max
+    if is_renewal(retries, failure, method):
+        assert failure is Failure.STALE
+        assert method in ("GET", "HEAD", "OPTIONS")
+        assert retries.resends_max == 0
 
 
 def test_a_connect_failure_is_retried_for_any_method_and_a_status_because_the_route_says_so() -> None:
-    retries = Retries(tries_max=2, resends_max=0, statuses=frozenset((503,)))
+    retries = Retries(tries_max=2, resends_max=0, answers_max=1, statuses=frozenset((503,)))
     for failure in (Failure.UNSENT, Failure.STATUS):
-        assert may_retry(retries, failure, "POST", tries=1, is_replayable=True)
-        assert not may_retry(retries, failure, "POST", tries=2, is_replayable=True)
-        assert not may_retry(retries, failure, "POST", tries=1, is_replayable=False)
+        assert may_retry(retries, failure, "POST", tries=1, received=1)
+        assert not may_retry(retries, failure, "POST", tries=2, received=1)
 
 
 @pytest.mark.parametrize(
-    ("targets", "retry_count", "bound", "tries", "resends"),
-    [(0, 0, 3, 1, 0), (2, 0, 3, 3, 0), (0, 2, 3, 3, 2), (2, 5, 3, 4, 3), (5, 5, 0, 1, 0)],
+    ("targets", "retry_count", "bound", "tries", "resends", "answers"),
+    [
+        (0, 0, 3, 1, 0, 0),
+        (2, 0, 3, 3, 0, 2),
+        (0, 2, 3, 3, 2, 2),
+        (2, 1, 3, 4, 1, 1),
+        (2, 5, 3, 4, 3, 3),
+        (5, 5, 0, 1, 0, 0),
+    ],
 )
 def test_tries_are_bounded_by_the_other_backends_the_route_and_the_configuration(
-    targets: int, retry_count: int, bound: int, tries: int, resends: int
+    targets: int, retry_count: int, bound: int, tries: int, resends: int, answers: int
 ) -> None:
     others = tuple(f"http://b{number}" for number in range(targets))
     retries = build_retries(Route("r", "r", "/*", "b", targets=others, retry_count=retry_count), bound)
-    assert (retries.tries_max, retries.resends_max) == (tries, resends)
+    assert retries[:3] == (tries, resends, answers)
 
 
 @given(number=st.integers(1, 10_000), chance=st.floats(0, 1))

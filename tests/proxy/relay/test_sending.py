@@ -197,6 +197,38 @@ def test_an_idle_connection_that_ends_on_reuse_costs_a_get_nothing_and_a_post_is
     run(test, lambda: Server(OK, b"", OK, b""), retries_max=0)
 
 
+@pytest.mark.parametrize(
+    ("method", "retry_count", "sent"),
+    [("PUT", 0, 1), ("PUT", 1, 2), ("GET", 0, 2), ("GET", 1, 2), ("GET", 2, 3)],
+)
+def test_an_idle_connection_that_ends_gives_no_try_on_top_of_those_of_the_route(
+    method: str, retry_count: int, sent: int
+) -> None:
+    async def test(upstream: Upstream, server: Server) -> None:
+        route = make_route(server.host, retry_count=retry_count)
+        await ask(upstream, route)
+        with pytest.raises(UpstreamInvalidError):
+            await ask(upstream, route, method, b"body" if method == "PUT" else None)
+        assert len(server.requests) == 1 + sent
+
+    run(test, lambda: Server(OK, b""))
+
+
+@pytest.mark.parametrize(
+    ("backends", "retry_count", "sent"), [(1, 0, 1), (1, 2, 3), (2, 0, 2), (2, 1, 2), (3, 1, 2), (2, 2, 3)]
+)
+def test_a_status_is_retried_as_often_as_the_route_says_or_else_once_for_each_backend(
+    backends: int, retry_count: int, sent: int
+) -> None:
+    async def test(upstream: Upstream, *servers: Server) -> None:
+        hosts = [server.host for server in servers]
+        route = make_route(*hosts, retry_count=retry_count, retry_statuses=frozenset((503,)))
+        assert (await ask(upstream, route, "POST", b"body"))[0] == 503
+        assert sum(len(server.requests) for server in servers) == sent
+
+    run(test, *[lambda: Server(BUSY)] * backends)
+
+
 def test_after_an_idle_connection_that_had_ended_no_other_idle_one_is_trusted() -> None:
     async def test(upstream: Upstream, server: Server) -> None:
         route = make_route(server.host)
