@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 from collections.abc import Awaitable, Callable
 from typing import Protocol
@@ -14,6 +15,7 @@ from proxy.http1.limits import ServerLimits
 
 SWEEP_SECONDS = 0.25
 CANCEL_SECONDS = 5.0
+_log = logging.getLogger(__name__)
 App = Callable[..., Awaitable[None]]
 # Makes a whole response, as bytes, that ends with the connection.
 WriteRefusal = Callable[[Fault], bytes]
@@ -83,6 +85,7 @@ class HttpServer:
             self._server.close()
         tasks = [task for connection in tuple(self._connections) if (task := connection.cancel())]
         if tasks:
+            _log.warning("%d requests had not ended in time and were cut", len(tasks))
             await asyncio.wait(tasks, timeout=CANCEL_SECONDS)
         for connection in tuple(self._connections):
             connection.break_off()

@@ -31,7 +31,7 @@ from proxy.relay.asgi import (
 from proxy.relay.bounds import RelayBounds
 from proxy.relay.intake import INTERRUPTED
 from proxy.relay.keepalive import StreamKeepAlive, may_hold_comments
-from proxy.relay.replies import BODY_REPLIES, TOO_LARGE, build_error, own_headers, send_error
+from proxy.relay.replies import BODY_REPLIES, STOPPING, TOO_LARGE, build_error, own_headers, send_error
 from proxy.relay.sending import ATTEMPT
 from proxy.relay.upstream import Upstream, translate_error
 
@@ -95,6 +95,7 @@ class Forwarding:
         except asyncio.CancelledError:
             error = self._watch.leave_reason or INTERRUPTED
             if error is INTERRUPTED:
+                await self._fail(STOPPING, INTERRUPTED)
                 raise
             _forgive_cancellation()
         except ClientGoneError:

@@ -17,7 +17,7 @@ from proxy.relay.asgi import BodyTooLargeError, ClientGoneError, Receive, Reques
 from proxy.relay.bounds import RelayBounds
 from proxy.relay.counters import Counters
 from proxy.relay.limits import LimitTable
-from proxy.relay.replies import BODY_REPLIES, OVERLOADED, RATE_LIMITED, TOO_LARGE
+from proxy.relay.replies import BODY_REPLIES, OVERLOADED, RATE_LIMITED, STOPPING, TOO_LARGE
 from proxy.relay.snapshot import SnapshotSource
 
 INTERRUPTED = "interrupted"
@@ -112,8 +112,8 @@ class Intake:
         except ClientGoneError:
             return _refuse_broken(exchange, decision, find_client(scope).leave_reason or ABORTED)
         except asyncio.CancelledError:
-            exchange.end(INTERRUPTED, decision)
-            raise
+            # Only a server that stops cancels: the task ends with the answer, and the client is still there.
+            return _refuse(STOPPING, decision.key, INTERRUPTED)
 
 
 def _refuse(reply: tuple[int, str, str], key: ApiKey | None, reason: str = "") -> Refuse:

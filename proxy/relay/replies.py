@@ -28,6 +28,7 @@ BODY_REPLIES = {
     TIMED_OUT: (408, "bad_request", "the request body did not come in time"),
 }
 OVERLOADED = (503, "overloaded", "the gateway serves as many requests as it can; try again in a moment")
+STOPPING = (503, "overloaded", "the gateway is stopping; try again in a moment")
 READ_ONLY = (400, "bad_request", "this page can only be read")
 INTERNAL = (500, "internal_error", "the gateway failed; its operator can find the cause by the request id")
 

@@ -521,6 +521,31 @@ def test_shutting_down_lets_a_stream_finish_and_interrupts_it_after_the_grace(
     assert {end.error for end in gate.ends()} == {None, "interrupted"}
 
 
+@pytest.mark.parametrize("part", ["waiting", "uploading", "inspected"])
+def test_a_client_that_has_nothing_yet_when_the_grace_is_over_is_told_so_and_so_is_its_row(
+    make_gate: Fixture, backend: Fixture, part: str
+) -> None:
+    schema = {"type": "object"} if part == "inspected" else None
+    route = NewRoute("/v1/*", backend.host, match_body_schema=schema)
+    gate = make_gate(routes=[route], grace_seconds=0.2)
+    client = gate.connect()
+    if part == "waiting":
+        client.send(gate.head())
+    else:
+        client.send(gate.head(method="POST", headers=["content-length: 9"]) + b"{")
+    if part == "inspected":
+        gate.wait_until(lambda: gate.ask("/elsewhere").status == 404)
+    else:
+        wire = backend.accept()
+        wire.read_head()
+    gate.begin_stop()
+    reply = client.read_reply()
+    error = json.loads(reply.body)["error"]
+    assert (reply.status, error["code"], error["request_id"]) == (503, "overloaded", reply.request_id)
+    end = gate.end_of(reply)
+    assert (end.status, end.error, end.response_size) == (503, "interrupted", len(reply.body))
+
+
 def test_a_route_can_have_what_nobody_waits_for_read_to_its_end(make_gate: Fixture, backend: Fixture) -> None:
     gate = make_gate(routes=[NewRoute("/v1/*", backend.host, on_client_abort="drain")])
     client = gate.send()
