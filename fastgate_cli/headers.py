@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from proxy.audit.redact import names_secret
 from proxy.errors import InvalidInputError
 from proxy.policy.headers import HOP_BY_HOP
 
@@ -17,7 +18,6 @@ _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE = re.compile(r"[\t -~\x80-\xff]*")
 _REFERENCE = re.compile(r"\$\{(?:env:[A-Za-z_][A-Za-z0-9_]*|file:[^{}]+)\}")
 _SCHEME = re.compile(r"\s*[A-Za-z]{2,10}\s+")
-_CREDENTIAL_NAME = re.compile(r"authorization|key|token|secret|cookie|password", re.IGNORECASE)
 # What the gateway states of each request itself; a second one would contradict it.
 _SET_BY_GATEWAY = frozenset(
     (
@@ -117,7 +117,7 @@ def _mask_field(name: str, value: Any) -> Any:
         return {inner: _mask_field(f"{name}.{inner}", item) for inner, item in value.items()}
     if isinstance(value, list):
         return [_mask_field(name, item) for item in value]
-    return mask_value(value) if isinstance(value, str) and _CREDENTIAL_NAME.search(name) else value
+    return mask_value(value) if isinstance(value, str) and names_secret(name) else value
 
 
 def mask_value(value: str) -> str:
@@ -143,13 +143,9 @@ def _mask_literal(literal: str) -> str:
 def find_bare_fields(fields: Mapping[str, Any]) -> list[str]:
     """Return the names that sound like credentials among body fields that are text: none is a reference."""
     texts = [name for name, value in fields.items() if isinstance(value, str)]
-    return [name for name in texts if _CREDENTIAL_NAME.search(name)]
+    return [name for name in texts if names_secret(name)]
 
 
 def find_bare_credentials(headers: Mapping[str, str]) -> list[str]:
     """Return the names that sound like credentials and whose values are written out, not referred to."""
-    return [
-        name
-        for name, value in headers.items()
-        if _CREDENTIAL_NAME.search(name) and not _REFERENCE.search(value)
-    ]
+    return [name for name, value in headers.items() if names_secret(name) and not _REFERENCE.search(value)]

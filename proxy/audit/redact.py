@@ -14,8 +14,8 @@ MASK = b"[redacted]"
 _SCHEME = re.compile(rb"(?:bearer|basic|digest|negotiate) ", re.IGNORECASE)
 # Not in words of every day, among them what clients of models send: `keyword`, `author`, `max_tokens`.
 _WORDS = (
-    rb"(?:key(?!word|board)|(?<!max_)(?<!min_)(?<!new_)token|secret|passw|pwd|signature"
-    rb"|auth(?!or(?!i[sz]))|credential)"
+    rb"(?:key(?!word|board)|(?<!max_)(?<!min_)(?<!new_)token|secret|passw|passphrase|pass(?![a-z])|pwd"
+    rb"|signature|auth(?!or(?!i[sz]))|credential|cookie|jwt)"
 )
 # Atomic: a name is looked through once, or one that repeats a word would cost the square of its length.
 _SECRET_PARAMETER = re.compile(rb"((?:\A|&)(?:sig|(?>[^=&]*?" + _WORDS + rb")[^=&]*+)=)[^&]+", re.IGNORECASE)
@@ -36,7 +36,7 @@ def redact_query(query: bytes) -> bytes:
 
 
 def names_secret(name: str) -> bool:
-    """Tell whether a parameter or a field is named like a credential."""
+    """Tell whether a parameter, a header or a field is named like a credential."""
     return _SECRET_NAME.search(name.encode()) is not None
 
 

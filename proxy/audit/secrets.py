@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from proxy.audit.redact import MASK, find_parameters
+from proxy.audit.redact import MASK, find_parameters, names_secret
 from proxy.errors import InvalidInputError
 from proxy.policy.credentials import BASE62, RANDOM_LENGTH
 from proxy.policy.model import HeaderPairs, Route
@@ -24,7 +25,6 @@ PRESENTED_MAX = 32  # secrets that one request can present; of more, the longest
 # So many masks in one text are no text any more: somebody has made it to cost us time.
 _MASKS_MAX = 4096
 _CHECKSUM_LENGTH = 6
-_CREDENTIAL_NAME = re.compile(r"auth|key|token|secret|cookie|passw", re.IGNORECASE)
 _SCHEME = re.compile(r"\s*[A-Za-z]{2,10}\s+")
 
 
@@ -86,23 +86,41 @@ def find_presented(headers: HeaderPairs, query: bytes, redacted: frozenset[bytes
 def build_mask(
     routes: Iterable[Route], environ: Mapping[str, str], folder: Path, key_prefix: str
 ) -> SecretMask:
-    """Return the mask of what the headers of these routes hold, as they are in the database.
+    """Return the mask of `find_secrets`."""
+    return SecretMask(find_secrets(routes, environ, folder), key_prefix)
 
-    A reference to nothing is passed over: there is nothing to mask.
+
+def find_secrets(routes: Iterable[Route], environ: Mapping[str, str], folder: Path) -> list[bytes]:
+    """Return what routes, as they are in the database, add to requests that nobody else shall see.
+
+    That is what their headers refer to, and what stands written out in headers and body fields that are named
+    like credentials. A reference to nothing is passed over: there is nothing to mask.
     """
-    secrets = [
-        secret.encode("latin-1", "replace")
-        for route in routes
-        for name, value in route.add_headers
-        for secret in _find_secrets(name, value, environ, folder)
-    ]
-    return SecretMask(secrets, key_prefix)
+    secrets: list[bytes] = []
+    for route in routes:
+        for name, value in route.add_headers:
+            found = _find_secrets(name, value, environ, folder)
+            secrets += [secret.encode("latin-1", "replace") for secret in found]
+        for name, text in route.add_body_fields:
+            secrets += [secret.encode() for secret in _find_texts(name, json.loads(text))]
+    return secrets
+
+
+def _find_texts(name: str, value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        for inner, item in value.items():
+            yield from _find_texts(f"{name}.{inner}", item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _find_texts(name, item)
+    elif isinstance(value, str) and names_secret(name):
+        yield value
 
 
 def _find_secrets(name: str, value: str, environ: Mapping[str, str], folder: Path) -> list[str]:
     references = find_references(value)
     if not references:
-        return [_SCHEME.sub("", value, count=1).strip()] if _CREDENTIAL_NAME.search(name) else []
+        return [_SCHEME.sub("", value, count=1).strip()] if names_secret(name) else []
     found = []
     for reference in references:
         try:

@@ -41,6 +41,7 @@ def test_configured_names_are_compared_without_case() -> None:
         "API-KEY",
         "access_token",
         "client_secret",
+        *("X-Pass", "passphrase", "session_cookie", "x-jwt", "credentials"),
         *("authorization", "authorisation", "authcode", "author_key", "keyword_token", "tokens", "api_keys"),
         "password",
         "passwd",
@@ -69,7 +70,7 @@ def test_a_parameter_named_like_a_credential_is_masked(name: str) -> None:
     [
         *(b"", b"a=1&b=2", b"q=my%20key", b"design=x", b"token", b"token=", b"&&=", b"%"),
         *(b"author=x&authors=y", b"keyword=x&Keywords=y", b"max_tokens=1&min_tokens=2", b"max_new_tokens=3"),
-        *(b"keyboard=qwerty", b"%61uthor=x", b"authority=x"),
+        *(b"keyboard=qwerty", b"%61uthor=x", b"authority=x", b"passage=x&passenger=y"),
     ],
 )
 def test_other_parameters_stay_as_they_are(query: bytes) -> None:

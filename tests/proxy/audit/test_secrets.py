@@ -51,6 +51,13 @@ def test_a_literal_credential_is_masked_and_an_ordinary_header_is_not() -> None:
     assert mask.apply(b"sk-literal literal-key research Bearer") == MASK + b" " + MASK + b" research Bearer"
 
 
+def test_a_text_in_a_body_field_that_is_named_like_a_credential_is_masked() -> None:
+    fields = {"api_key": "body-secret", "auth": {"list": ["nested-secret", 1]}, "note": "ordinary", "n": 1}
+    added = tuple((name, json.dumps(value).encode()) for name, value in fields.items())
+    mask = mask_of(Route("rt_1", "r", "/v1/*", "b:80", add_body_fields=added))
+    assert mask.apply(b"body-secret nested-secret ordinary") == MASK + b" " + MASK + b" ordinary"
+
+
 def test_a_secret_within_json_is_masked_in_the_form_that_json_gives_it() -> None:
     secret = 'quo"te\\back'
     mask = SecretMask([secret.encode()])

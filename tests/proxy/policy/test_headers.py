@@ -93,6 +93,16 @@ def test_name_with_underscores_that_imitates_ours_is_dropped(name: bytes) -> Non
     assert values_of(name, send([(name, b"forged")], make_route(add=(("X-Tenant", "a"),)))) == []
 
 
+@pytest.mark.parametrize(
+    "name", [b"x-forwarded-user", b"x-forwarded-prefix", b"x_forwarded_port", b"x-forwarded-"]
+)
+def test_what_only_a_proxy_can_say_is_taken_from_one_that_is_trusted_alone(name: bytes) -> None:
+    assert values_of(name, send([(name, b"root")])) == []
+    head = RequestHead("GET", b"/", b"", [(name, b"/app")], peer="192.0.2.7")
+    sent = build_request_headers(head, build_header_rules(make_route()), "req_1", Forwarded("a", b"a"))
+    assert values_of(name, sent) == [b"/app"]
+
+
 def test_name_with_underscores_that_imitates_nothing_is_kept() -> None:
     assert values_of(b"x_my_header", send([(b"x_my_header", b"1")])) == [b"1"]
 
