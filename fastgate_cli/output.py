@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -187,7 +188,12 @@ def _write_json(rows: Iterable[Row], columns: Sequence[Column], zone: tzinfo, *,
 def _encode(row: Row, columns: Sequence[Column], zone: tzinfo, *, indent: int | None = None) -> str:
     fields = {column.name: format_plain(column.value_of(row), zone) for column in columns}
     separators = None if indent else (",", ":")
-    return json.dumps(fields, ensure_ascii=False, indent=indent, separators=separators)
+    text = json.dumps(fields, ensure_ascii=False, indent=indent, separators=separators)
+    # JSON lets these stand as they are, and to a terminal some of them are commands (ECMA-48 section 5.3).
+    return _C1_CONTROLS.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+
+
+_C1_CONTROLS = re.compile("[\x7f-\x9f]")
 
 
 class _CsvLines:
@@ -208,7 +214,10 @@ def _write_csv(rows: Iterable[Row], columns: Sequence[Column], zone: tzinfo) -> 
 
 def _defuse(value: Any, zone: tzinfo) -> str:
     text = format_text(value, zone)
-    return f"'{text}" if isinstance(value, str) and text.startswith(_FORMULA_STARTS) else text
+    if isinstance(value, str) and text.startswith(_FORMULA_STARTS):
+        text = f"'{text}"
+    # A file has what there is; on a terminal a client's text could act.
+    return escape_controls(text) if sys.stdout.isatty() else text
 
 
 def _join_tsv(row: Row, columns: Sequence[Column], zone: tzinfo) -> str:

@@ -34,6 +34,12 @@ def find_references(text: str) -> list[str]:
     return [match[0] for match in _REFERENCE.finditer(text)]
 
 
+def find_files(route: Route, folder: Path) -> list[Path]:
+    """Return the files that a route's added headers refer to."""
+    found = [match for _, value in route.add_headers for match in _REFERENCE.finditer(value)]
+    return [folder / match[2] for match in found if match[1] == "file"]
+
+
 def resolve_value(text: str, environ: Mapping[str, str], folder: Path) -> str:
     """Return a header value with its references replaced."""
 

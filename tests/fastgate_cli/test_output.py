@@ -151,6 +151,30 @@ def test_a_negative_number_in_csv_is_a_number(out: Printed) -> None:
     assert out.getvalue() == "id\n-5\n"
 
 
+NASTY = "\x1b]0;pwn\x07\x9b31m\x7f\nend"
+
+
+@pytest.mark.parametrize("form", ["json", "jsonl", "csv", "tsv", "id"])
+def test_what_a_client_wrote_does_nothing_to_a_terminal(form: Format) -> None:
+    terminal = Stream(terminal=True)
+    with redirect_stdout(terminal):
+        print_rows([{**ROW, "id": NASTY, "name": NASTY}], COLUMNS, options(form))
+    printed = terminal.getvalue()
+    assert not set(printed) & {chr(code) for code in (*range(32), *range(0x7F, 0xA0))} - {"\n", "\t"}
+
+
+def test_json_and_csv_in_a_pipe_hold_what_there_is() -> None:
+    row = {**ROW, "name": NASTY}
+    pipe = Stream(terminal=False)
+    with redirect_stdout(pipe):
+        print_rows([row], COLUMNS, options("json"))
+    assert json.loads(pipe.getvalue())[0]["name"] == NASTY
+    pipe = Stream(terminal=False)
+    with redirect_stdout(pipe):
+        print_rows([row], COLUMNS, options("csv"))
+    assert next(csv.DictReader(io.StringIO(pipe.getvalue(), newline="")))["name"] == NASTY
+
+
 def test_id_prints_the_first_column_whatever_the_fields(out: Printed) -> None:
     print_rows([ROW], COLUMNS, options("id", "name"))
     assert out.getvalue() == "a1\n"

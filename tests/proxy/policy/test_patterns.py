@@ -19,7 +19,8 @@ PATHS = st.text("ab.-/", max_size=14).map(lambda text: "/" + text)
 
 def reads_as_pattern(text: str) -> bool:
     repeated = any(text.count(name) > 1 for name in ("{x}", "{y}", "{z}", "**"))
-    return not repeated and "***" not in text
+    crowded = any("**" in part and set(part.replace("**", "", 1)) & set("*{") for part in text.split("/"))
+    return not repeated and not crowded and "***" not in text
 
 
 def split_pattern(text: str) -> tuple[str, ...]:
@@ -220,6 +221,7 @@ def test_both_spellings_of_any_depth_are_equally_specific() -> None:
         "/user/id}",
         "/user/{a{b}}",
         "/" + "a" * LENGTH_MAX,
+        *("/f/**{x}.json", "/**-{id}.json", "/{x}**", "/*a**", "/a/{x}-**/b", "/**a*"),
     ],
 )
 def test_bad_pattern_is_refused(text: str) -> None:
@@ -239,6 +241,8 @@ def test_longest_pattern_is_accepted() -> None:
         ("/{a}-{b}-{c}-{d}/x", b"/" + b"a-" * 8_000),
         ("/*a*a*a*a*b", b"/" + b"a" * 16_000),
         ("/**/*a*b", b"/a" * 8_000),
+        ("/f/**.json/{x}", b"/f/" + b".json" * 3_000),
+        ("/**/{x}-{y}.json", b"/" + b"a-" * 8_000),
     ],
 )
 def test_long_path_cannot_make_a_match_slow(text: str, path: bytes) -> None:
