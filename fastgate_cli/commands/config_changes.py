@@ -122,7 +122,9 @@ def _note_gateway(settings: Settings, name: str) -> None:
         note = read_running(settings.audit.directory)
     except FastGateError:
         return
-    if name in FIXED:
+    if name == "audit.directory":
+        print_note(f"the running gateway ({note.pid}) is not found there; end it with 'kill {note.pid}'")
+    elif name in FIXED:
         print_note(f"the running gateway ({note.pid}) takes it when it is started again")
     else:
         print_note(f"the running gateway ({note.pid}) takes it with 'fastgate reload'")

@@ -60,5 +60,6 @@ def build_head(
         headers.append((b"content-length", b"%d" % len(body)))
     if body and b"content-type" not in names:
         headers.append((b"content-type", b"application/json"))
-    raw_path, _, query = os.fsencode(path).partition(b"?")
-    return RequestHead(method.upper(), raw_path, query, headers, peer="127.0.0.1")
+    raw_path, question, query = os.fsencode(path).partition(b"?")
+    is_empty = bool(question) and not query
+    return RequestHead(method.upper(), raw_path, query, headers, peer="127.0.0.1", is_query_empty=is_empty)

@@ -6,6 +6,7 @@ its request can still be refused.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import deque
 from collections.abc import Callable
@@ -34,6 +35,7 @@ PENDING_EVENTS_MAX = 64  # that are written together
 # Masked whatever the configuration says; `audit.redact_headers` adds to them.
 _SECRET_HEADERS = ("authorization", "proxy-authorization", "x-api-key", "api-key", "cookie", "set-cookie")
 _NO_MASK = SecretMask()
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,9 +138,10 @@ class AuditTrail:
             if self._waiting:
                 self._write_waiting(journal)
             journal.append(*pending, *events, within_bound=required)
-            self.is_failing = False
-        except JournalError:
-            self.is_failing = True
+            if self.is_failing:
+                self._recover()
+        except JournalError as error:
+            self._note_failure(error)
             if pending:
                 self._keep(pending)
             if required and not self.policy.forward_on_failure:
@@ -153,7 +156,18 @@ class AuditTrail:
             with suppress(JournalError):
                 self._write_waiting(self._journal)
                 self._journal.append(within_bound=True)  # an empty record
-                self.is_failing = False
+                self._recover()
+
+    def _note_failure(self, error: JournalError) -> None:
+        # Once for each trouble: a line for each request would fill what may be the same disk.
+        if not self.is_failing:
+            self.is_failing = True
+            what = "go through unrecorded for now" if self.policy.forward_on_failure else "are refused"
+            _log.error("new requests %s: %s", what, error)
+
+    def _recover(self) -> None:
+        self.is_failing = False
+        _log.warning("requests are recorded again")
 
     def _write_waiting(self, journal: JournalWriter) -> None:
         while self._waiting:

@@ -8,6 +8,7 @@ from urllib.parse import unquote
 
 from proxy.http1.parser import Head
 
+EMPTY_QUERY_KEY = "fastgate.empty_query"  # in the extensions of a target that ends with its `?`
 Address = tuple[str, int]
 _ABSOLUTE_FORM = re.compile(rb"https?://([^/?#]+)(?![^/?])", re.IGNORECASE)
 _ASGI = {"version": "3.0", "spec_version": "2.4"}
@@ -16,7 +17,7 @@ _ASGI = {"version": "3.0", "spec_version": "2.4"}
 def build_scope(head: Head, peer: Address | None, local: Address | None) -> dict[str, Any]:
     """Return the scope of a request. Nothing is decoded but `path`; `raw_path` is what the client wrote."""
     target = head.target if head.target[:1] == b"/" else _strip_authority(head)
-    path, _, query = target.partition(b"?")
+    path, question, query = target.partition(b"?")
     text = path.decode("latin-1")
     return {
         "type": "http",
@@ -31,7 +32,7 @@ def build_scope(head: Head, peer: Address | None, local: Address | None) -> dict
         "headers": head.headers,
         "client": peer,
         "server": local,
-        "extensions": {},
+        "extensions": {EMPTY_QUERY_KEY: True} if question and not query else {},
     }
 
 

@@ -150,7 +150,7 @@ def _decide_for_key(
     return Forward(
         key=entry.key,
         compiled=compiled,
-        target=path + b"?" + head.query if head.query else path,
+        target=path + b"?" + head.query if head.query or head.is_query_empty else path,
         headers=build_request_headers(head, compiled.header_rules, request_id, forwarded),
         body=sent,
     )

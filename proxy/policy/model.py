@@ -17,6 +17,8 @@ HeaderPairs = Sequence[tuple[bytes, bytes]]
 class RequestHead(msgspec.Struct, frozen=True):
     """A request without its body, as it came: `path` and `query` are raw bytes, never decoded.
 
+    `is_query_empty` tells `/a?` from `/a`, which is another resource (RFC 3986 section 6.2.3).
+
     A Struct, because one is made for every request: a frozen dataclass takes ten times as long.
     """
 
@@ -27,6 +29,7 @@ class RequestHead(msgspec.Struct, frozen=True):
     peer: str = ""
     http_version: str = "1.1"
     scheme: str = "http"
+    is_query_empty: bool = False
 
     def __repr__(self) -> str:
         # Query and headers may hold credentials.

@@ -14,6 +14,7 @@ import httpx
 
 from proxy.audit.exchange import Exchange
 from proxy.http1.request import CLIENT_KEY, ServedRequest
+from proxy.http1.scope import EMPTY_QUERY_KEY
 from proxy.policy.model import HeaderPairs, RequestHead
 
 Scope = MutableMapping[str, Any]
@@ -42,6 +43,7 @@ def read_head(scope: Scope) -> RequestHead:
         peer=client[0] if client else "",
         http_version=scope["http_version"],
         scheme=scope["scheme"],
+        is_query_empty=EMPTY_QUERY_KEY in scope["extensions"],
     )
 
 

@@ -98,7 +98,8 @@ class ExclusiveBody(httpx.AsyncByteStream):
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         async for chunk in self._stream:
-            yield chunk
+            if chunk:  # a frame of HTTP/2 that only ends the stream is no piece of it
+                yield chunk
         if self._connection is not None:
             self._connection.is_clean = True
 

@@ -112,9 +112,8 @@ class Gateway:
         origin = self._upstream.choose(decision.compiled)
         try:
             exchange.begin(decision, origin)
-        except JournalError as error:
+        except JournalError:
             exchange.abandon()
-            _log.error("a request was refused: %s", error)
             return await self._send_error(exchange, send, NOT_RECORDED, told)
         forwarding = Forwarding(self._upstream, exchange, self._bounds, scope, receive, send, told)
         return await forwarding.run(head, decision, framing, origin)

@@ -76,6 +76,14 @@ def test_an_absolute_target_for_another_authority_is_refused(gate: Gate, authori
     check_refused(gate, response, (400,), "bad_host")
 
 
+@pytest.mark.parametrize("query", ["?", "??", "?a", "?a=%20&&b"])
+def test_a_query_goes_along_as_it_is_and_if_it_is_empty(gate: Gate, query: str) -> None:
+    path = gate.new_path()
+    response = send(gate, f"GET {path}{query} HTTP/1.1".encode())
+    assert response.body == (path + query).encode()
+    assert gate.row(response)["target_url"] == f"{gate.backend.url}{path}{query}"
+
+
 @pytest.mark.parametrize("scheme", [b"http", b"https"])
 def test_an_absolute_target_for_the_same_authority_is_its_path(gate: Gate, scheme: bytes) -> None:
     """Row 9: RFC 9112 section 3.2.2 has every server take it."""

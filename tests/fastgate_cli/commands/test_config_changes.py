@@ -111,7 +111,8 @@ def test_what_a_running_gateway_needs_is_told(
 def test_a_gateway_is_found_where_it_was_started(cli: Cli, file: Path, tmp_path: Path) -> None:
     with RunningFile(tmp_path / "journal") as running:
         running.write(Note(os.getpid(), "http://127.0.0.1:8514", 1, [2], "1.0", 1.5))
-        assert "is started again" in cli("config", "set", "audit.directory", "other").stderr
+        told = cli("config", "set", "audit.directory", "other").stderr
+        assert f"is not found there; end it with 'kill {os.getpid()}'" in told
 
 
 def test_without_a_file_there_is_nothing_to_set(cli: Cli, tmp_path: Path) -> None:

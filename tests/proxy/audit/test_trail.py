@@ -89,6 +89,22 @@ def test_on_failure_forward_lets_it_through_and_its_row_follows_when_there_is_ro
     assert [type(event) for event in bench.events()] == [Begin, End, Begin]
 
 
+def test_that_there_is_no_room_is_said_once_and_so_is_that_there_is_again(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    for _ in range(2):
+        caplog.clear()
+        with full_disk():
+            for _ in range(20):
+                with pytest.raises(JournalError):
+                    bench.open().begin(FORWARD)
+        bench.trail.retry()
+        bench.open().begin(FORWARD)
+        first, second = [record.getMessage() for record in caplog.records]
+        assert first.startswith("new requests are refused: the journal cannot be written")
+        assert second == "requests are recorded again"
+
+
 def test_the_end_of_a_stream_on_a_full_disk_is_written_later_without_its_bodies(bench: Bench) -> None:
     exchange = bench.open()
     exchange.begin(FORWARD)

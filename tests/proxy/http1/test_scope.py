@@ -23,6 +23,7 @@ def test_a_target_is_split_and_only_the_path_is_decoded(
 ) -> None:
     scope = build_scope(Head("GET", target, "1.1", [(b"host", b"x")], True), ("10.0.0.1", 5), None)
     assert (scope["path"], scope["raw_path"], scope["query_string"]) == (path, raw_path, query)
+    assert bool(scope["extensions"]) is (target == b"/a?")
     assert (scope["client"], scope["server"], scope["headers"]) == (("10.0.0.1", 5), None, [(b"host", b"x")])
 
 

@@ -12,6 +12,7 @@ import pytest
 from proxy.audit.exchange import Exchange
 from proxy.audit.trail import AuditPolicy, AuditTrail
 from proxy.http1.request import ServedRequest
+from proxy.http1.scope import EMPTY_QUERY_KEY
 from proxy.policy.model import RequestHead
 from proxy.relay.asgi import (
     BodyTooLargeError,
@@ -65,10 +66,12 @@ def test_a_head_is_read_raw() -> None:
         "client": ("10.0.0.1", 5),
         "http_version": "1.0",
         "scheme": "https",
+        "extensions": {},
     }
     head = RequestHead("GET", b"/a%20b", b"q=%20", [(b"host", b"x")], "10.0.0.1", "1.0", "https")
     assert read_head(scope) == head
     assert read_head({**scope, "client": None}).peer == ""
+    assert read_head({**scope, "query_string": b"", "extensions": {EMPTY_QUERY_KEY: True}}).is_query_empty
 
 
 @pytest.mark.parametrize(
