@@ -113,18 +113,10 @@ def _read_headers(headers: object) -> list[tuple[str, str]] | None:
     if not isinstance(headers, list):
         return None
     return [
-        (header[0], _read_value(header[1]))
+        (header[0], header[1])
         for header in headers
         if isinstance(header, list) and len(header) == 2 and all(isinstance(text, str) for text in header)
     ]
-
-
-def _read_value(value: str) -> str:
-    """Return a header's value, recorded as Latin-1, as the text of which a shell sends the same bytes."""
-    try:
-        return value.encode("latin-1").decode()
-    except UnicodeError:
-        return value
 
 
 def _write_key(name: str, value: str) -> str:

@@ -6,6 +6,7 @@ request would cost more than everything else the trail does. Credentials are nev
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
@@ -97,11 +98,12 @@ class Scribe:
 
     def _mask_field(self, name: bytes, value: bytes, presented: Sequence[bytes]) -> str:
         shown = mask_value(value) if name in self._redacted else self._mask.apply(value, presented)
-        return _encode_json((name.decode("latin-1"), shown.decode("latin-1"))).decode()
+        return _encode_json((_decode(name), _decode(shown))).decode()
 
     def _mask_text(self, raw: bytes, presented: Sequence[bytes]) -> str:
         kept = raw[: TEXT_MAX + self.find_margin(presented)]
-        return self._mask.apply(kept, presented)[:TEXT_MAX].decode("latin-1")
+        masked = self._mask.apply(kept, presented)
+        return _decode(masked[:TEXT_MAX], is_whole=len(masked) <= TEXT_MAX)
 
     def _write_text(self, raw: bytes) -> str:
         text = self._mask_text(raw, ())
@@ -110,11 +112,20 @@ class Scribe:
         return text
 
 
+def _decode(raw: bytes, *, is_whole: bool = True) -> str:
+    """Return text that is UTF-8, as clients write it, or else what RFC 9110 section 5.5 once said it was."""
+    try:
+        return codecs.getincrementaldecoder("utf-8")().decode(raw, final=is_whole)
+    except UnicodeDecodeError:
+        return raw.decode("latin-1")
+
+
 def _may_show(text: str, secrets: Sequence[bytes]) -> bool:
     for secret in secrets:
         shown = secret.decode("latin-1")
-        # JSON writes some characters in another way: one with such a character cannot be looked for.
-        if shown in text or '"' in shown or "\\" in shown or not shown.isprintable():
+        # Some characters are written in another way: a secret that has one cannot be looked for.
+        is_plain = shown.isascii() and shown.isprintable() and '"' not in shown and "\\" not in shown
+        if not is_plain or shown in text:
             return True
     return False
 

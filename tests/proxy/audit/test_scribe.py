@@ -163,9 +163,26 @@ def test_what_is_remembered_has_a_bound() -> None:
 @given(st.lists(st.tuples(st.binary(), st.binary())))
 def test_any_header_is_text_that_json_reads_back(pairs: list[tuple[bytes, bytes]]) -> None:
     scribe = make()
-    expected = [
-        [name.decode("latin-1"), value.decode("latin-1")] for name, value in pairs if name not in NAMES
-    ]
+    expected = [[read_slowly(name), read_slowly(value)] for name, value in pairs if name not in NAMES]
     for _ in range(2):
         written = json.loads(scribe.write_headers(pairs))
-        assert [pair for pair in written if pair[0].encode("latin-1") not in NAMES] == expected
+        assert [pair for pair in written if pair[0].encode() not in NAMES] == expected
+
+
+def read_slowly(raw: bytes) -> str:
+    text = raw.decode("utf-8", "replace")
+    return text if text.encode() == raw else raw.decode("latin-1")
+
+
+def test_text_is_utf_8_where_it_can_be_whole_or_cut() -> None:
+    scribe = make()
+    agent = "Müller/1.0 日本"
+    assert scribe.write_text(agent.encode()) == agent
+    assert scribe.write_text(agent.encode("latin-1", "replace")) == "Müller/1.0 ??"
+    assert json.loads(scribe.write_headers([(b"user-agent", agent.encode())])) == [["user-agent", agent]]
+    for size in range(TEXT_MAX - 3, TEXT_MAX + 3):
+        assert scribe.write_text(("x" * size + "日" * 50).encode()).strip("x日") == ""
+    secret = "geheim-日本"
+    for held in (secret, secret.encode().decode("latin-1")):
+        masked = scribe.write_headers([(b"x", held.encode())], [held.encode()])
+        assert json.loads(masked) == [["x", "[redacted]"]]
