@@ -15,7 +15,7 @@ from fastgate_cli.columns import Column, Row
 from fastgate_cli.commands.log_columns import DETAIL_COLUMNS, format_size
 from fastgate_cli.commands.log_filters import CountOption, takes_filters
 from fastgate_cli.context import Invocation, invocation_of
-from fastgate_cli.options import FieldsOption
+from fastgate_cli.options import FieldsOption, JsonOption
 from fastgate_cli.output import OutputOptions, pick_columns, print_note, print_rows, read_output_options
 from fastgate_cli.progress import Report, show_progress
 from proxy.errors import InvalidInputError
@@ -39,7 +39,9 @@ def export_requests(
     form: Annotated[
         ExportFormat | None,
         typer.Option(
-            "--format", metavar="F", help="csv, json or jsonl; without it what FILE ends in, or else jsonl."
+            *("--format", "-o", "--output"),
+            metavar="F",
+            help="csv, json or jsonl; without it what FILE ends in, or else jsonl.",
         ),
     ] = None,
     out: Annotated[
@@ -49,6 +51,7 @@ def export_requests(
     headers: Annotated[bool, typer.Option("--headers", help="With the headers of both sides.")] = False,
     bodies: Annotated[bool, typer.Option("--bodies", help="With what was recorded of the bodies.")] = False,
     limit: CountOption = 0,
+    as_json: JsonOption = False,
     fields: FieldsOption = None,
 ) -> None:
     """Write requests to a file or to stdout, the oldest first, as they were at one moment.
@@ -64,8 +67,10 @@ def export_requests(
     """
     invocation = invocation_of(ctx)
     place = None if out is None or str(out) == "-" else invocation.folder / out.expanduser()
-    chosen = form or _SUFFIXES.get(place.suffix.lower() if place else "", "jsonl")
-    options = read_output_options(chosen, as_json=False, fields=fields, zone=invocation.settings.app.timezone)
+    named: ExportFormat = "json" if as_json else _SUFFIXES.get(place.suffix.lower() if place else "", "jsonl")
+    chosen = form or named
+    zone = invocation.settings.app.timezone
+    options = read_output_options(chosen, as_json=as_json, fields=fields, zone=zone)
     options = OutputOptions(options.format, options.fields, options.zone, is_dense=True)
     columns = choose_columns(options, headers=headers, bodies=bodies)
 
