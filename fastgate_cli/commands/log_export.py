@@ -39,9 +39,7 @@ def export_requests(
     form: Annotated[
         ExportFormat | None,
         typer.Option(
-            *("--format", "-o", "--output"),
-            metavar="F",
-            help="csv, json or jsonl; without it what FILE ends in, or else jsonl.",
+            "--format", metavar="F", help="csv, json or jsonl; without it what FILE ends in, or else jsonl."
         ),
     ] = None,
     out: Annotated[
@@ -51,6 +49,9 @@ def export_requests(
     headers: Annotated[bool, typer.Option("--headers", help="With the headers of both sides.")] = False,
     bodies: Annotated[bool, typer.Option("--bodies", help="With what was recorded of the bodies.")] = False,
     limit: CountOption = 0,
+    output: Annotated[
+        ExportFormat | None, typer.Option("-o", "--output", metavar="FORMAT", help="The same as --format.")
+    ] = None,
     as_json: JsonOption = False,
     fields: FieldsOption = None,
 ) -> None:
@@ -67,8 +68,10 @@ def export_requests(
     """
     invocation = invocation_of(ctx)
     place = None if out is None or str(out) == "-" else invocation.folder / out.expanduser()
+    if form and output and form != output:
+        raise InvalidInputError(f"--format {form} and -o {output} contradict each other", hint="give one")
     named: ExportFormat = "json" if as_json else _SUFFIXES.get(place.suffix.lower() if place else "", "jsonl")
-    chosen = form or named
+    chosen = form or output or named
     zone = invocation.settings.app.timezone
     options = read_output_options(chosen, as_json=as_json, fields=fields, zone=zone)
     options = OutputOptions(options.format, options.fields, options.zone, is_dense=True)

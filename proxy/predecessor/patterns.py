@@ -54,6 +54,9 @@ def _convert_wildcards(text: str, book: Notebook) -> str:
             pieces.append("{" + _choose_name(match[2], names) + "}")
         elif position == len(text) and "".join(pieces).endswith("/"):
             pieces.append("**" if match[0] == "**" and not has_deep else "*")
+        elif _is_crowded(text, match):
+            pieces.append("*")
+            book.warn(_COLUMN, f"{text!r} has a '*' beside another wildcard: it stays within one segment now")
         elif has_deep:
             pieces.append("*")
             book.warn(_COLUMN, f"{text!r} has several '*': the later ones stay within one segment now")
@@ -61,6 +64,12 @@ def _convert_wildcards(text: str, book: Notebook) -> str:
             pieces.append("**")
             has_deep = True
     return "".join((*pieces, text[position:]))
+
+
+def _is_crowded(text: str, match: re.Match[str]) -> bool:
+    """Tell whether another wildcard stands in the same segment: a '**' has to be the only one there."""
+    start, end = text.rfind("/", 0, match.start()) + 1, text.find("/", match.end())
+    return len(_WILDCARD.findall(text[start : end if end >= 0 else len(text)])) > 1
 
 
 def _choose_name(text: str, taken: set[str]) -> str:

@@ -124,8 +124,9 @@ def test_places_where_nothing_can_go(cli: Cli, trail: list[str], tmp_path: Path,
 def test_the_format_can_be_chosen_as_everywhere(cli: Cli, trail: list[str]) -> None:
     for way in (("-o", "json"), ("--json",), ("--format", "json"), ("--json", "-o", "json")):
         assert [row["id"] for row in json.loads(cli("logs", "export", *way).stdout)] == trail
-    refused = cli("logs", "export", "--json", "-o", "csv")
-    assert (refused.returncode, refused.stdout) == (2, "")
+    for contradiction in (("--json", "-o", "csv"), ("--format", "json", "-o", "csv")):
+        refused = cli("logs", "export", *contradiction)
+        assert (refused.returncode, refused.stdout) == (2, "")
 
 
 def test_nothing_stays_of_a_file_that_the_disk_does_not_take(

@@ -45,6 +45,14 @@ def test_a_pattern_is_written_in_our_way(old: str, new: str) -> None:
     assert bool(book.notes) == (old != new)
 
 
+@pytest.mark.parametrize("pattern", ["/v1*{id}/*", "/a*b*/c"])
+def test_a_star_beside_another_wildcard_is_narrower_and_said_to_be(pattern: str) -> None:
+    book = Notebook("route", "r")
+    assert convert_pattern(pattern, book) == pattern
+    assert [note.level for note in book.notes] == ["warning"] * len(book.notes)
+    assert book.notes
+
+
 @given(PIECES.map(lambda pieces: "/" + "".join(pieces)), PATHS)
 @example("/a/*", "/a/")
 @example("/v1*{id}/*", "/v1xa/b")
