@@ -106,15 +106,22 @@ def _read_object(node: Node, shape: Shape, reading: Reading) -> Wanted:
     object_id = values.pop(shape.id_name, None)
     if shape is ROUTE:
         values[NAME] = values[NAME] or object_id
-    if members.keys().isdisjoint((shape.id_name, NAME)):
-        faults.add(_NEEDS[shape.kind], node)
-    for name in shape.required - members.keys():
-        faults.add(f"this {shape.kind} has no {name}", node)
+    _check_needs(shape, node, members, faults)
     wanted = Wanted(shape, object_id, values.get(NAME), values, node, members)
     if len(faults.problems) == known:
         shape.check(values, wanted.place_of, reading)
     is_whole = len(faults.problems) == known
     return wanted if is_whole else Wanted(shape, object_id, wanted.name, values, node, members, is_whole)
+
+
+def _check_needs(shape: Shape, node: Node, members: Mapping[str, Member], faults: Faults) -> None:
+    """Tell what an object cannot be without; where it is there and empty, at its place."""
+    given = {name for name, member in members.items() if member.value.kind != "null"}
+    needs = {name: f"this {shape.kind} has no {name}" for name in shape.required - given}
+    if given.isdisjoint((shape.id_name, NAME)):
+        needs[shape.id_name] = _NEEDS[shape.kind]
+    for name, message in needs.items():
+        faults.add(message, members[name].value if name in members else node)
 
 
 def _known_members(node: Node, shape: Shape, faults: Faults) -> Iterator[Member]:

@@ -61,6 +61,11 @@ def test_a_section_that_is_not_there_is_not_an_empty_one(text: str) -> None:
         ("routes: [{match_path: /a, target_host: a}]", "1:10: a route needs a route_id or a route_name"),
         ("routes: [{route_id: a, target_host: a}]", "1:10: this route has no match_path"),
         ("routes: [{route_id: a, match_path: /a}]", "1:10: this route has no target_host"),
+        ("routes: [{route_id: a, match_path: ~, target_host: a}]", "1:36: this route has no match_path"),
+        ("routes: [{route_id: a, match_path: , target_host: a}]", "1:24: this route has no match_path"),
+        (ROUTE.replace("a:1", "\n"), "4:5: this route has no target_host"),
+        ("routes: [{route_id: , match_path: /a, target_host: a}]", "1:11: a route needs a route_id or a"),
+        ("keys: [{key_id: }]", "1:9: a key needs a key_id"),
         (KEY + "  - key_id: bot", "3:5: the id 'bot' is given twice, first in line 2"),
         (ROUTE + ROUTE[8:].replace("chat", "b\n    route_name: chat"), "6:5: the name 'chat' is given twice"),
         (KEY + "    source_path: &a x", "3:18: anchors and aliases are not used here"),
@@ -81,6 +86,14 @@ def test_every_fault_of_every_object_is_told_at_once() -> None:
     assert {fault.partition(": ")[0] for fault in found} == {
         *("2:13", "3:17", "4:19", "4:29", "7:17", "8:18", "9:14", "10:5", "11:5", "12:1"),
     }
+
+
+def test_an_empty_field_that_a_route_needs_hides_no_other_fault() -> None:
+    found = faults_of(
+        "routes:\n  - route_id: q\n    match_path:\n    target_host:\n    priority: high\n"
+        "  - route_name:\n    match_path: /a\n    target_host: a/b\n"
+    )
+    assert {fault.partition(": ")[0] for fault in found} == {"3:5", "4:5", "5:15", "6:5", "8:18"}
 
 
 def test_nothing_of_a_faulty_object_is_taken_for_whole() -> None:
