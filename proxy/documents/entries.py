@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from proxy.documents.nodes import compose
+from proxy.documents.nodes import compose, is_unwritten
 
 _DEPTH_MAX = 8
 _BLOCK_STYLES = ("|", ">")
@@ -58,7 +58,7 @@ class Entry:
     @property
     def is_empty(self) -> bool:
         """Tell whether nothing is written behind the colon."""
-        return bool(self.value.id == "scalar" and self.value.start_mark.index == self.value.end_mark.index)
+        return is_unwritten(self.value)
 
     @property
     def start(self) -> int:

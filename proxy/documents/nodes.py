@@ -78,8 +78,16 @@ def core_type(node: Any) -> str:
     return str(node.tag).removeprefix(_CORE_TAG)
 
 
-def place_of(node: Any) -> tuple[int, int]:
-    """Return line and column of a node, counted from 1."""
+def is_unwritten(node: Any) -> bool:
+    """Tell whether a node stands for nothing: no word, no quotes, no tag behind a colon or a dash."""
+    return bool(node.id == "scalar" and node.start_mark.index == node.end_mark.index)
+
+
+def place_of(node: Any, name: Any = None) -> tuple[int, int]:
+    """Return line and column of a node, counted from 1; of its name's, if the value of one is unwritten."""
+    if name is not None and is_unwritten(node):
+        # ruamel places what is not there at what comes next, which may be lines below or behind the text.
+        node = name
     return node.start_mark.line + 1, node.start_mark.column + 1
 
 

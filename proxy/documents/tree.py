@@ -7,7 +7,7 @@ alone: `0o7`, `1_000` and `.inf` are told, and no value is taken for another tha
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from proxy.documents.nodes import compose, core_type, decode, find_foreign, place_of
@@ -22,7 +22,7 @@ _NUMBER_TYPES = frozenset({"int", "float"})
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One value and its place, counted from 1.
+    """One value and its place, counted from 1: that of its name where nothing is written for it.
 
     `kind` is MAP with `members`, LIST with `items`, or the YAML type of a scalar (`str`, `int`, ...) with
     `text`, which may be a secret and is not in the repr.
@@ -92,8 +92,8 @@ def _read_number(node: Node, faults: Faults) -> Any:
         return None
 
 
-def _build_node(node: Any, faults: Faults) -> Node | None:
-    line, column = place_of(node)
+def _build_node(node: Any, faults: Faults, name: Any = None) -> Node | None:
+    line, column = place_of(node, name)
     if message := find_foreign(node):
         faults.problems.append(Problem(message, faults.file, line, column))
         return None
@@ -112,7 +112,7 @@ def _build_node(node: Any, faults: Faults) -> Node | None:
 def _build_members(node: Any, faults: Faults) -> Iterator[Member]:
     seen: dict[str, int] = {}
     for key, value in node.value:
-        name, held = _build_node(key, faults), _build_node(value, faults)
+        name, held = _build_node(key, faults), _build_node(value, faults, key)
         if name is None:
             continue
         if name.kind not in TEXT_TYPES:
@@ -122,9 +122,6 @@ def _build_members(node: Any, faults: Faults) -> Iterator[Member]:
         else:
             seen[name.text] = name.line
             if held is not None:
-                if held.kind == "null" and not held.text:
-                    # ruamel places what is not there at what comes next, which may be lines below.
-                    held = replace(held, line=name.line, column=name.column)
                 yield Member(name.text, name.line, name.column, held)
 
 

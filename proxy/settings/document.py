@@ -18,7 +18,10 @@ _DEPTH_MAX = 8
 
 @dataclass(frozen=True, slots=True)
 class Scalar:
-    """One plain value: its text, its YAML type (`str`, `int`, ...) and its place, counted from 1."""
+    """One plain value: its text, its YAML type (`str`, `int`, ...) and its place, counted from 1.
+
+    Where nothing is written, that is the place of its key.
+    """
 
     text: str
     type: str
@@ -58,17 +61,17 @@ def read_document(content: bytes, file: str, known: Mapping[str, Sequence[str]])
     document = Document(file)
     root = compose(decode(content, file, FILE_BYTES_MAX), file, _DEPTH_MAX)
     for section, _, node in _read_mapping(document, root, "", known):
-        for key, line, value in _read_mapping(document, node, section, known):
-            entry = _read_entry(document, f"{section}.{key}", line, value)
+        for name, key, value in _read_mapping(document, node, section, known):
+            entry = _read_entry(document, f"{section}.{name}", key, value)
             if entry:
-                document.entries[f"{section}.{key}"] = entry
+                document.entries[f"{section}.{name}"] = entry
     return document
 
 
 def _read_mapping(
     document: Document, node: Any, section: str, known: Mapping[str, Sequence[str]]
-) -> Iterator[tuple[str, int, Any]]:
-    """Yield name, line and value of each known key of a section, or with no section of the file itself.
+) -> Iterator[tuple[str, Any, Any]]:
+    """Yield name, key and value of each known key of a section, or with no section of the file itself.
 
     Each comes once. A section that is empty or wholly commented out has none.
     """
@@ -90,7 +93,7 @@ def _read_mapping(
             document.add_problem(f"{name!r} is given twice, first in line {seen[name]}", line, column)
         elif _is_plain(document, key):
             seen[name] = line
-            yield name, line, value
+            yield name, key, value
 
 
 def _describe_unknown(name: str, section: str, known: Mapping[str, Sequence[str]]) -> str:
@@ -105,23 +108,24 @@ def _describe_unknown(name: str, section: str, known: Mapping[str, Sequence[str]
     return f"{message}; did you mean {' or '.join(homes)}?" if homes else message
 
 
-def _read_entry(document: Document, name: str, key_line: int, node: Any) -> Entry | None:
-    line, column = place_of(node)
+def _read_entry(document: Document, name: str, key: Any, node: Any) -> Entry | None:
+    line, column = place_of(node, key)
     if node.id == "mapping":
         document.add_problem(f"{name} must be a value, not a section", line, column)
         return None
     nodes = node.value if node.id == "sequence" else [node]
     if not _is_plain(document, node):
         return None
-    items = [_read_scalar(document, name, item) for item in nodes]
+    items = [_read_scalar(document, name, item, key if item is node else None) for item in nodes]
     scalars = tuple([item for item in items if item])
-    return (
-        Entry(scalars, node.id == "sequence", key_line, line, column) if len(scalars) == len(items) else None
-    )
+    if len(scalars) < len(items):
+        return None
+    return Entry(scalars, node.id == "sequence", place_of(key)[0], line, column)
 
 
-def _read_scalar(document: Document, name: str, node: Any) -> Scalar | None:
-    line, column = place_of(node)
+def _read_scalar(document: Document, name: str, node: Any, key: Any) -> Scalar | None:
+    """Return a value, or an item, which has no key."""
+    line, column = place_of(node, key)
     if node.id != "scalar":
         document.add_problem(f"each item of {name} must be a plain value", line, column)
         return None

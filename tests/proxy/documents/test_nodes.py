@@ -10,6 +10,7 @@ from proxy.documents.nodes import (
     core_type,
     decode,
     find_foreign,
+    is_unwritten,
     place_of,
     refuse,
 )
@@ -21,6 +22,16 @@ def test_a_node_has_its_place_and_type() -> None:
     assert (place_of(name), core_type(name)) == ((2, 1), "str")
     assert (place_of(value), core_type(value)) == ((2, 6), "int")
     assert find_foreign(value) == ""
+
+
+def test_what_is_not_written_has_the_place_of_its_name() -> None:
+    name, value = compose("a:\n\n# c\nb: 1\n", "f.yaml", 8).value[0]
+    assert is_unwritten(value)
+    assert place_of(value, name) == (1, 1)
+    for text in ("~", "''", "!!null", "{}", "1"):
+        name, value = compose(f"a: {text}\n", "f.yaml", 8).value[0]
+        assert not is_unwritten(value)
+        assert place_of(value, name) == (1, 4)
 
 
 def test_nothing_is_no_node() -> None:

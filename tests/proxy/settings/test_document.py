@@ -33,6 +33,28 @@ def test_an_entry_knows_where_its_key_and_value_are() -> None:
     assert (entry.key_line, entry.line, entry.column, entry.is_list) == (2, 3, 5, False)
 
 
+@pytest.mark.parametrize("rest", ["", "\n", " # why\n\n\n", "\n  port: 1\n", "\n# more\nproxy: {}\n"])
+def test_what_is_empty_has_the_place_of_its_key(rest: str) -> None:
+    entry = read(f"app:\n  host:{rest}").entries["app.host"]
+    assert entry.items == (Scalar("", "null", 2, 3),)
+    assert (entry.key_line, entry.line, entry.column) == (2, 2, 3)
+
+
+@pytest.mark.parametrize(("text", "column"), [("~", 9), ("''", 9), ("!!null", 9)])
+def test_what_says_that_it_is_nothing_has_its_own_place(text: str, column: int) -> None:
+    (item,) = read(f"app:\n  host: {text}\n  port: 1\n").entries["app.host"].items
+    assert (item.text.strip("~"), item.line, item.column) == ("", 2, column)
+
+
+def test_an_empty_item_has_its_place_in_the_line_of_its_dash() -> None:
+    entry = read("proxy:\n  strip_headers:\n    -\n\n    - host\n    -\n").entries["proxy.strip_headers"]
+    assert [(item.text, item.line, item.column) for item in entry.items] == [
+        ("", 3, 6),
+        ("host", 5, 7),
+        ("", 6, 6),
+    ]
+
+
 def test_a_list_holds_scalars_with_places() -> None:
     entry = read("proxy:\n  strip_headers: [host, 7]\n").entries["proxy.strip_headers"]
     assert entry.is_list

@@ -191,7 +191,7 @@ audit: {redact_headers: ["${FIRST:-cookie}", "x-${SECOND}"]}
         ),
         ("app: {port: 1.5}", "1:13: app.port must be a whole number from 0 to 65535, not the number '1.5'"),
         ("app: {port: '80'}", "1:13: app.port must be a whole number from 0 to 65535, not the text '80'"),
-        ("app: {port: }", "1:12: app.port must be a whole number from 0 to 65535, not nothing"),
+        ("app: {port: }", "1:7: app.port must be a whole number from 0 to 65535, not nothing"),
         ("app: {port: [80]}", "1:13: app.port must be a single value, not a list"),
         ("app: {port: []}", "1:13: app.port must be a single value, not a list"),
         ("app: {workers: 0}", "1:16: app.workers must be a whole number from 1 to 64, not '0'"),
