@@ -14,6 +14,8 @@ from proxy.audit.redact import names_secret
 from proxy.errors import InvalidInputError
 from proxy.policy.headers import HOP_BY_HOP
 
+# What stands for a secret that a document does not hold. No header and no body field can have this value.
+KEEP = "${keep}"
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE = re.compile(r"[\t -~\x80-\xff]*")
 _REFERENCE = re.compile(r"\$\{(?:env:[A-Za-z_][A-Za-z0-9_]*|file:[^{}]+)\}")
@@ -138,6 +140,13 @@ def mask_value(value: str) -> str:
 
 def _mask_literal(literal: str) -> str:
     return literal if not literal.strip() or _SCHEME.fullmatch(literal) else _MASK
+
+
+def holds_keep(value: Any) -> bool:
+    """Tell whether a JSON value is, or has within it, the text that stands for a secret in a document."""
+    if isinstance(value, Mapping):
+        return any(map(holds_keep, value.values()))
+    return any(map(holds_keep, value)) if isinstance(value, list) else value == KEEP
 
 
 def find_bare_fields(fields: Mapping[str, Any]) -> list[str]:

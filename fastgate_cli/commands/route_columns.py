@@ -8,7 +8,7 @@ from typing import Any
 
 from fastgate_cli.arguments import read_field, read_json
 from fastgate_cli.commands.route_options import RouteOptions
-from fastgate_cli.headers import check_name, parse_header_match, parse_set_headers
+from fastgate_cli.headers import KEEP, check_name, holds_keep, parse_header_match, parse_set_headers
 from fastgate_cli.options import Completions, pick_completions
 from proxy.errors import InvalidInputError
 
@@ -110,6 +110,13 @@ def _read_body_fields(texts: Iterable[str]) -> dict[str, Any]:
     pairs = [read_field("--set-body", text) for text in texts]
     if len(dict(pairs)) < len(pairs):
         raise InvalidInputError("a body field is set twice", hint="give each name once")
+    for name, value in pairs:
+        if holds_keep(value):
+            # A document with this text could not be applied elsewhere: it would ask for what is there.
+            raise InvalidInputError(
+                f"a body field cannot be set to {KEEP}, as {name!r} is",
+                hint="in documents it stands for a secret that the database has; write the value itself",
+            )
     return dict(pairs)
 
 

@@ -18,8 +18,6 @@ from proxy.documents.tree import LIST, MAP, TEXT_TYPES, Faults, Member, Node, re
 from proxy.errors import InvalidInputError
 
 Kind = Literal["key", "route"]
-# What stands for a secret that a document does not hold. No header can have this value.
-KEEP = "${keep}"
 _WHOLE_NUMBER = re.compile(r"-?[0-9]{1,18}")
 _KIND_NAMES = {MAP: "a mapping", LIST: "a list", "bool": "true or false", "null": "nothing"}
 

@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
-from fastgate_cli.documents.fields import KEEP, Kind, differs
+from fastgate_cli.documents.fields import Kind, differs
 from fastgate_cli.documents.reading import SECTIONS, Document, Wanted
 from fastgate_cli.documents.route_fields import MASKS, NAME
+from fastgate_cli.headers import KEEP
 from proxy.documents.tree import Faults
 
 Action = Literal["add", "change", "remove"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from fastgate_cli.commands.route_columns import (
@@ -14,7 +14,6 @@ from fastgate_cli.commands.route_columns import (
 )
 from fastgate_cli.commands.route_options import bounds_of, choices_of
 from fastgate_cli.documents.fields import (
-    KEEP,
     Field,
     Place,
     Reading,
@@ -28,7 +27,7 @@ from fastgate_cli.documents.fields import (
     read_number,
     read_text,
 )
-from fastgate_cli.headers import check_added, check_name, check_value, mask_body_fields, mask_headers
+from fastgate_cli.headers import KEEP, check_added, check_name, check_value, mask_body_fields, mask_headers
 from proxy.documents.tree import LIST, MAP, Member, Node
 from proxy.errors import InvalidInputError
 from proxy.ids import check_id
@@ -114,11 +113,21 @@ def _read_body_fields(node: Node, reading: Reading) -> dict[str, Any]:
     fields = {}
     for member in members_of(node):
         fields[member.name] = read_any(member.value, reading)
+        for part in _find_kept_parts(member.value):
+            message = f"{KEEP} can stand for the whole of {member.name!r} alone, not for a part of it"
+            reading.faults.add(message, part)
         try:
             compile_edits([(member.name, dump_json(fields[member.name]))])
         except InvalidInputError as error:
             reading.faults.add_error(error, member)
     return fields
+
+
+def _find_kept_parts(node: Node) -> Iterator[Node]:
+    for part in (*node.items, *(member.value for member in node.members)):
+        if part.kind not in (MAP, LIST) and part.text == KEEP:
+            yield part
+        yield from _find_kept_parts(part)
 
 
 def _read_schema(node: Node, reading: Reading) -> Any:

@@ -6,11 +6,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import tzinfo
 from typing import Any
 
-from fastgate_cli.documents.fields import KEEP, Shape, differs
+from fastgate_cli.documents.fields import Shape, differs
 from fastgate_cli.documents.key_fields import NEVER
 from fastgate_cli.documents.plan import State
 from fastgate_cli.documents.reading import SECTIONS
 from fastgate_cli.documents.route_fields import MASKS, NAME, spell_statuses
+from fastgate_cli.headers import KEEP
 from proxy import __version__
 from proxy.documents.text import INDENT, mark_item, write_member
 

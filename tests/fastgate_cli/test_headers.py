@@ -7,9 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastgate_cli.headers import (
+    KEEP,
     check_name,
     find_bare_credentials,
     find_bare_fields,
+    holds_keep,
     mask_body_fields,
     mask_headers,
     mask_value,
@@ -114,6 +116,12 @@ def test_a_literal_is_never_shown_whole(name: str, secret: str) -> None:
     shown = mask_headers({name: secret})[name]
     assert secret not in shown
     assert len(shown) <= 7
+
+
+@pytest.mark.parametrize("value", [KEEP, [KEEP], {"a": [1, {"b": KEEP}]}])
+def test_what_means_keep_in_a_document_is_found_at_any_depth(value: object) -> None:
+    assert holds_keep(value)
+    assert not holds_keep({"a": [f"{KEEP} x", None, 1, True], KEEP: {}})
 
 
 def test_credentials_written_out_are_found_by_their_names() -> None:

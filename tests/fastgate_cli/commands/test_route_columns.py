@@ -78,6 +78,7 @@ def test_options_that_were_not_given_change_nothing() -> None:
         ({"description": ""}, {"description": ""}),
         ({"target_path": "/x"}, {"target_path": "/x"}),
         ({"set_body": ["seed=1", 'model="x"']}, {"add_body_fields": {"seed": 1, "model": "x"}}),
+        ({"set_body": ['a="${keep} x"']}, {"add_body_fields": {"a": "${keep} x"}}),
         ({"set_body": ["n=" + "9" * 40]}, {"add_body_fields": {"n": int("9" * 40)}}),
         ({"body_schema": "true"}, {"match_body_schema": True}),
         (
@@ -110,6 +111,8 @@ def test_an_option_becomes_its_column(options: dict[str, Any], columns: dict[str
         {"set_body": ["=1"]},
         {"set_body": ["model=qwen3"]},
         {"set_body": ["a=1", "a=2"]},
+        {"set_body": ['a="${keep}"']},
+        {"set_body": ["b=1", 'a={"b": [1, "${keep}"]}']},
         {"tls_ca": Path("nosuch.pem")},
         {"name": ""},
     ],

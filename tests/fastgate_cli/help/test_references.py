@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fastgate_cli.documents.fields import KEEP
+from fastgate_cli.headers import KEEP
 from fastgate_cli.help.references import HEADERS, SETTINGS, ReferenceExample, build_page
 from proxy.errors import InvalidInputError
 from proxy.references import find_references, resolve_value
