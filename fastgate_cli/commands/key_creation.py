@@ -9,10 +9,11 @@ import typer
 
 from fastgate_cli.columns import format_minute
 from fastgate_cli.commands.key_columns import SECRET_COLUMNS
-from fastgate_cli.commands.key_options import RATE_LIMIT_MAX, ValueOption, read_expiry, read_secret
+from fastgate_cli.commands.key_options import ValueOption, read_expiry, read_secret
 from fastgate_cli.commands.key_secrets import print_secret, print_unwritten
 from fastgate_cli.context import Invocation, invocation_of
 from fastgate_cli.options import DryRunOption, FieldsOption, JsonOption, OutputOption, complete_sources
+from proxy.settings.model import REQUESTS_MAX
 
 
 def create_key(
@@ -41,7 +42,7 @@ def create_key(
             "--rate-limit",
             metavar="RPM",
             min=0,
-            max=RATE_LIMIT_MAX,
+            max=REQUESTS_MAX,
             help="Requests per minute; 0 is no limit.",
         ),
     ] = None,
@@ -51,7 +52,7 @@ def create_key(
             "--burst",
             metavar="N",
             min=0,
-            max=RATE_LIMIT_MAX,
+            max=REQUESTS_MAX,
             help="Requests an idle key may send at once; 0 is a minute's allowance.",
         ),
     ] = None,

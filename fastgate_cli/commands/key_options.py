@@ -12,9 +12,10 @@ from fastgate_cli.context import Invocation
 from fastgate_cli.options import complete_sources
 from proxy.clock import parse_moment
 from proxy.errors import InvalidInputError
+from proxy.settings.model import REQUESTS_MAX
 
 DEFAULT_WORD = "default"
-RATE_LIMIT_MAX = 1_000_000
+_DIGITS_MAX = 18
 _SECRET_LENGTH_MAX = 512
 
 SourceOption = Annotated[
@@ -46,10 +47,11 @@ def read_rate(option: str, text: str) -> int | None:
     """Return the number of an option, or None for the word that stands for the configured default."""
     if text == DEFAULT_WORD:
         return None
-    if not (text.isascii() and text.isdecimal()) or int(text[:9]) > RATE_LIMIT_MAX:
+    is_number = text.isascii() and text.isdecimal() and len(text) <= _DIGITS_MAX
+    if not is_number or int(text) > REQUESTS_MAX:
         raise InvalidInputError(
             f"{option} {text[:40]!r} is not a number of requests",
-            hint=f"0 to {RATE_LIMIT_MAX}, or {DEFAULT_WORD}",
+            hint=f"0 to {REQUESTS_MAX}, or {DEFAULT_WORD}",
         )
     return int(text)
 

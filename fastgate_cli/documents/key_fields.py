@@ -21,7 +21,8 @@ from proxy.clock import parse_moment
 from proxy.documents.tree import Node
 from proxy.errors import InvalidInputError
 from proxy.ids import check_id
-from proxy.store.key_checks import RATE_BURST_MAX, RATE_LIMIT_MAX, check_key
+from proxy.settings.model import REQUESTS_MAX
+from proxy.store.key_checks import check_key
 
 ID = "key_id"
 NEVER = "never"
@@ -57,22 +58,22 @@ def read_hint(node: Node, reading: Reading) -> str:
     return text
 
 
-def _read_count(node: Node, largest: int) -> int:
+def _read_count(node: Node) -> int:
     if node.kind != "int" or not _WHOLE_NUMBER.fullmatch(node.text):
-        raise InvalidInputError(f"this must be a whole number from 0 to {largest}")
+        raise InvalidInputError(f"this must be a whole number from 0 to {REQUESTS_MAX}")
     return int(node.text)
 
 
 def read_limit(node: Node, _: Reading) -> int:
     """Return a rate limit."""
-    limit = _read_count(node, RATE_LIMIT_MAX)
+    limit = _read_count(node)
     check_key(rate_limit=limit)
     return limit
 
 
 def read_burst(node: Node, _: Reading) -> int:
     """Return a burst."""
-    burst = _read_count(node, RATE_BURST_MAX)
+    burst = _read_count(node)
     check_key(rate_burst=burst)
     return burst
 

@@ -19,8 +19,8 @@ from proxy.predecessor.values import (
     read_time,
     show,
 )
+from proxy.settings.model import REQUESTS_MAX
 from proxy.store.key_checks import (
-    RATE_LIMIT_MAX,
     SECRET_LENGTH_MAX,
     SECRET_LENGTH_MIN,
     SOURCE_LENGTH_MAX,
@@ -103,7 +103,7 @@ def _convert_expiry(old: OldRow, book: Notebook) -> object:
 
 def _convert_limit(old: OldRow, book: Notebook) -> int | None:
     limit = read_count(old["rate_limit"])
-    if old["rate_limit"] is None or (limit is not None and limit <= RATE_LIMIT_MAX):
+    if old["rate_limit"] is None or (limit is not None and limit <= REQUESTS_MAX):
         return limit
     book.warn("rate_limit", f"{show(old['rate_limit'])} is not a limit; the configured one holds")
     return None

@@ -18,7 +18,8 @@ from proxy.settings.kinds import Kind, flag, header_names, one_of, plain_text, s
 
 _KB, _MB = 1 << 10, 1 << 20
 _DAYS_MAX = 36_500
-_REQUESTS_MAX = 1_000_000_000
+# The largest rate a minute, and burst, of a key and by default: the limiter is exact up to there.
+REQUESTS_MAX = 1_000_000_000
 _SYSTEM_PREFIX = r"(?:/\.?[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*"
 _STRIPPED_HEADERS = ("host", "x-api-key", "authorization", "x-source-path")
 _REDACTED_HEADERS = (
@@ -65,8 +66,8 @@ class SecuritySettings:
 @dataclass(frozen=True, slots=True)
 class RateLimitingSettings:
     enabled: bool = field(default=True, metadata=flag())
-    default_requests_per_minute: int = field(default=100, metadata=whole_number(0, _REQUESTS_MAX))
-    default_burst: int = field(default=0, metadata=whole_number(0, _REQUESTS_MAX))
+    default_requests_per_minute: int = field(default=100, metadata=whole_number(0, REQUESTS_MAX))
+    default_burst: int = field(default=0, metadata=whole_number(0, REQUESTS_MAX))
     file: Path = field(default=Path("data/limits"), metadata=kinds.path())
 
 

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 from proxy.errors import InvalidInputError
 from proxy.policy.permissions import compile_permissions
+from proxy.settings.model import REQUESTS_MAX
 
 SECRET_LENGTH_MIN, SECRET_LENGTH_MAX = 8, 512
 SOURCE_LENGTH_MAX = 100
 PERMISSIONS_MAX = 100
 PERMISSION_LENGTH_MAX = 200
-RATE_LIMIT_MAX = RATE_BURST_MAX = 1_000_000_000
 
 
 def check_key(
@@ -47,13 +47,13 @@ def check_permissions(permissions: Sequence[str]) -> None:
 
 def check_rate_limit(rate_limit: int | None, rate_burst: int | None) -> None:
     """Refuse numbers that are out of bounds, and a burst of a key without a limit."""
-    if rate_limit is not None and not 0 <= rate_limit <= RATE_LIMIT_MAX:
-        hint = f"requests per minute, 0 (no limit) to {RATE_LIMIT_MAX}"
+    if rate_limit is not None and not 0 <= rate_limit <= REQUESTS_MAX:
+        hint = f"requests per minute, 0 (no limit) to {REQUESTS_MAX}"
         raise InvalidInputError(f"{rate_limit} is not a rate limit", hint=hint)
     if rate_burst is None:
         return
-    if not 0 <= rate_burst <= RATE_BURST_MAX:
-        hint = f"requests at once, 0 (a minute's allowance) to {RATE_BURST_MAX}"
+    if not 0 <= rate_burst <= REQUESTS_MAX:
+        hint = f"requests at once, 0 (a minute's allowance) to {REQUESTS_MAX}"
         raise InvalidInputError(f"{rate_burst} is not a burst", hint=hint)
     if rate_limit == 0:
         # Whoever asks for a burst expects a limit: a key without one would be a surprise.

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from proxy.settings.model import REQUESTS_MAX
+
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 TerminalCli = Callable[..., tuple[int, str]]
 Create = Callable[..., dict[str, Any]]
@@ -41,6 +43,19 @@ def test_only_what_is_given_changes_and_what_was_written_is_printed(
     after = update(before["key_id"], "--source", "b", "--rate-limit", "7")
     assert after == {**without(before), "source_path": "b", "rate_limit": 7}
     assert listed() == [after]
+
+
+def test_a_limit_may_be_as_high_as_in_a_document(create: Create, update: Create, cli: Cli) -> None:
+    most, more = str(REQUESTS_MAX), str(REQUESTS_MAX + 1)
+    row = create("--rate-limit", most, "--burst", most)
+    assert (row["rate_limit"], row["rate_burst"]) == (REQUESTS_MAX, REQUESTS_MAX)
+    assert update(row["key_id"], "--burst", "7", "--rate-limit", most)["rate_limit"] == REQUESTS_MAX
+    document = f"keys: [{{key_id: k, rate_limit: {most}, rate_burst: {most}}}]"
+    assert cli("apply", "-f", "-", "--dry-run", input=document).returncode == 0
+    assert cli("apply", "-f", "-", "--dry-run", input=document.replace(most, more)).returncode == 2
+    for option in ("--rate-limit", "--burst"):
+        assert cli("keys", "create", option, more).returncode == 2
+        assert cli("keys", "update", row["key_id"], option, more).returncode == 2
 
 
 def test_limits_go_back_to_the_configured_default_and_an_end_away(create: Create, update: Create) -> None:

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastgate_cli.commands.key_options import RATE_LIMIT_MAX, read_expiry, read_rate, read_secret
+from fastgate_cli.commands.key_options import read_expiry, read_rate, read_secret
 from fastgate_cli.context import Invocation
 from proxy.errors import InvalidInputError
+from proxy.settings.model import REQUESTS_MAX
 
 
 @pytest.fixture
@@ -34,7 +35,7 @@ def test_an_end_that_is_over_or_no_time_is_refused(invocation: Invocation, text:
         read_expiry(text, invocation)
 
 
-@given(st.integers(0, RATE_LIMIT_MAX))
+@given(st.integers(0, REQUESTS_MAX))
 def test_a_rate_is_a_number(number: int) -> None:
     assert read_rate("--rate-limit", str(number)) == number
 
@@ -43,7 +44,10 @@ def test_the_word_default_is_no_number_of_its_own() -> None:
     assert read_rate("--burst", "default") is None
 
 
-@pytest.mark.parametrize("text", ["", "-1", "1.5", "1e3", "٣", "none", str(RATE_LIMIT_MAX + 1), "9" * 5000])
+@pytest.mark.parametrize(
+    "text",
+    ["", "-1", "1.5", "1e3", "٣", "none", str(REQUESTS_MAX + 1), "0" * 9 + "9" * 10, "9" * 5000],
+)
 def test_what_is_no_rate_is_refused_and_names_the_option(text: str) -> None:
     with pytest.raises(InvalidInputError, match="--burst"):
         read_rate("--burst", text)

@@ -8,11 +8,10 @@ from typing import Any
 import pytest
 
 from proxy.errors import InvalidInputError
+from proxy.settings.model import REQUESTS_MAX
 from proxy.store.key_checks import (
     PERMISSION_LENGTH_MAX,
     PERMISSIONS_MAX,
-    RATE_BURST_MAX,
-    RATE_LIMIT_MAX,
     SECRET_LENGTH_MAX,
     SECRET_LENGTH_MIN,
     SOURCE_LENGTH_MAX,
@@ -60,7 +59,7 @@ def test_what_cannot_be_meant_is_refused_and_a_secret_never_quoted(
 
 @pytest.mark.parametrize(
     ("rate_limit", "rate_burst"),
-    [(None, None), (0, None), (None, 0), (None, 5), (RATE_LIMIT_MAX, RATE_BURST_MAX)],
+    [(None, None), (0, None), (None, 0), (None, 5), (REQUESTS_MAX, REQUESTS_MAX)],
 )
 def test_limits_within_their_bounds_are_accepted(rate_limit: int | None, rate_burst: int | None) -> None:
     check_rate_limit(rate_limit, rate_burst)
@@ -68,7 +67,7 @@ def test_limits_within_their_bounds_are_accepted(rate_limit: int | None, rate_bu
 
 @pytest.mark.parametrize(
     ("rate_limit", "rate_burst"),
-    [(-1, None), (RATE_LIMIT_MAX + 1, None), (None, -1), (5, RATE_BURST_MAX + 1), (0, 5), (0, 0)],
+    [(-1, None), (REQUESTS_MAX + 1, None), (None, -1), (5, REQUESTS_MAX + 1), (0, 5), (0, 0)],
 )
 def test_limits_beyond_their_bounds_and_a_burst_of_no_limit_are_refused(
     rate_limit: int | None, rate_burst: int | None
