@@ -61,9 +61,10 @@ def _add_section(root: Any, source: Source, section: str, line: str) -> Edit:
     if root is not None and root.id == "mapping" and not is_block(root):
         last = entries_of(root, source)[-1] if root.value else None
         return _insert_in_braces(root, source, f"{section}: {{{line}}}", last)
-    text, newline = source.text, source.newline
-    gap = "" if not text.strip() else newline if text.endswith("\n") else newline * 2
-    return len(text), len(text), f"{gap}{section}:{newline}{' ' * INDENT}{line}{newline}"
+    place, newline = source.document_end, source.newline
+    before = source.text[:place]
+    gap = "" if not before.strip() else newline if before.endswith("\n") else newline * 2
+    return place, place, f"{gap}{section}:{newline}{' ' * INDENT}{line}{newline}"
 
 
 def _fill_section(home: Entry, line: str) -> Iterator[Edit]:

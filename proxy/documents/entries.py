@@ -5,12 +5,15 @@ Positions are those of characters, counted from 0.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
 from proxy.documents.nodes import compose, is_unwritten
 
 _DEPTH_MAX = 8
+# No value has such a line: YAML does not allow it in quotes, and a block of text in a mapping is indented.
+_DOCUMENT_END = re.compile(r"^\.\.\.(?=\s|\Z)", re.MULTILINE)
 _BLOCK_STYLES = ("|", ">")
 
 
@@ -25,6 +28,12 @@ class Source:
     def newline(self) -> str:
         """Return what ends a line."""
         return "\r\n" if "\r\n" in self.text else "\n"
+
+    @property
+    def document_end(self) -> int:
+        """Return where the document ends: before a line `...`, behind which another would begin."""
+        marker = _DOCUMENT_END.search(self.text)
+        return marker.start() if marker else len(self.text)
 
     def compose(self) -> Any:
         """Return the root node, None for a text without one. Raises ConfigurationError."""

@@ -42,6 +42,22 @@ def test_every_entry_has_its_beginning_its_colon_and_its_end() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("text", "rest"),
+    [
+        ("a: 1\n", ""),
+        ("a: 1\n...\n", "...\n"),
+        ("a: 1\n...", "..."),
+        ("a: 1\r\n... # c\r\n", "... # c\r\n"),
+        ("a: |\n  ...\n# ...\n", ""),
+        ("...a: 1\n", ""),
+        ("", ""),
+    ],
+)
+def test_a_document_ends_before_what_says_so(text: str, rest: str) -> None:
+    assert text[Source(text, "f.yaml").document_end :] == rest
+
+
 def test_what_is_empty_is_told_from_what_says_null() -> None:
     source = Source("a:\nb: ~\n", "f.yaml")
     assert [entry.is_empty for entry in entries_of(source.compose(), source)] == [True, False]
