@@ -19,11 +19,15 @@ if TYPE_CHECKING:
     from typer._click import Context
 
 
+# A word for what is printed without one, since many programs list their topics by it.
+ALL_TOPICS = "topics"
+
+
 def complete_help(ctx: typer.Context, incomplete: str) -> Completions:
     """Return the topics and commands that begin as typed, and below a group its commands."""
     words = ctx.params.get("words") or ()
     found = list(_list_words(ctx.find_root())) if not words else []
-    if words and words[0] not in TOPICS:
+    if words and words[0] not in (*TOPICS, ALL_TOPICS):
         above = _find_context(ctx.find_root(), words)
         if hasattr(above.command, "list_summaries"):
             found = list(above.command.list_summaries())
@@ -36,7 +40,7 @@ def show_help(
         list[str] | None,
         typer.Argument(
             metavar="[TOPIC|COMMAND...]",
-            help="What to explain; without it, the topics are listed.",
+            help="What to explain; 'topics', or nothing, lists the topics.",
             autocompletion=complete_help,
         ),
     ] = None,
@@ -57,9 +61,9 @@ def show_help(
         from fastgate_cli.help.manual import build_manual
 
         text = build_manual(root)
-    elif not words:
+    elif not words or words == [ALL_TOPICS]:
         text = _format_page(ctx, Page(split_help(ctx.command)[1], _list_topics()))
-    elif words[0] in TOPICS:
+    elif words[0] in TOPICS or words[0] == ALL_TOPICS:
         text = _format_page(ctx, _build_topic(words))
     else:
         above = _find_context(root, words)
@@ -84,6 +88,11 @@ def _format_page(ctx: typer.Context, page: Page) -> str:
 
 
 def _build_topic(words: Sequence[str]) -> Page:
+    if words[0] == ALL_TOPICS:
+        raise InvalidInputError(
+            f"{ALL_TOPICS!r} lists all topics, and takes no {words[1]!r}",
+            hint=f"write 'fastgate help {words[1]}'",
+        )
     if len(words) > 1:
         raise InvalidInputError(
             f"{words[0]!r} is a topic, and has no {words[1]!r}", hint=f"write 'fastgate help {words[0]}'"
@@ -117,5 +126,6 @@ def _refuse_word(root: Context, word: str) -> InvalidInputError:
 
 def _list_words(root: Context) -> Iterator[tuple[str, str]]:
     yield from ((name, topic.summary) for name, topic in TOPICS.items())
+    yield ALL_TOPICS, "All topics, each with what it explains."
     group: Any = root.command
     yield from group.list_summaries()

@@ -142,7 +142,8 @@ def test_what_is_completed_is_described(
     assert ("--output=jsonl", "one object a line") in fish("fastgate keys list --output=js")
     assert ("patterns", "Which paths a route or a permission matches.") in fish("fastgate help ")
     assert fish("fastgate help keys cr") == [("create", "Create a key.")]
-    assert fish("fastgate help patterns ") == []
+    assert ("topics", "All topics, each with what it explains.") in fish("fastgate help t")
+    assert fish("fastgate help patterns ") == fish("fastgate help topics ") == []
     assert fish("fastgate routes update backend-one --unset time") == [
         ("timeout", "as if --timeout were not given")
     ]

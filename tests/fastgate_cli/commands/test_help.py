@@ -25,6 +25,12 @@ def test_without_words_the_topics_are_listed(cli: Cli) -> None:
     assert "'fastgate -h' lists the commands" in done.stdout
 
 
+def test_topics_is_a_word_for_the_list_of_them(cli: Cli) -> None:
+    done = cli("help", "topics")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == cli("help").stdout
+
+
 @pytest.mark.parametrize("name", TOPICS)
 def test_a_topic_is_explained(cli: Cli, name: str) -> None:
     done = cli("help", name)
@@ -53,6 +59,12 @@ def test_a_command_is_explained_as_by_its_own_option(cli: Cli, path: list[str]) 
         (["keys", "crate"], "there is no command 'fastgate keys crate'", "did you mean create"),
         (["serve", "now"], "'fastgate serve' has no command 'now'", "'fastgate serve -h' explains it"),
         (["patterns", "more"], "'patterns' is a topic, and has no 'more'", "write 'fastgate help patterns'"),
+        (
+            ["topics", "patterns"],
+            "'topics' lists all topics, and takes no 'patterns'",
+            "write 'fastgate help patterns'",
+        ),
+        (["topisc"], "there is no topic and no command 'topisc'", "did you mean topics"),
         (["--man", "keys"], "the manual is one for everything", "leave out --man, or the words"),
     ],
 )
