@@ -44,23 +44,22 @@ Reader = Callable[[Node, Reading], Any]
 class Field:
     """One field: its name, which is that of the column, how it is read, and its value if it is left out.
 
-    `is_written` fields stand in every document; of the others only those that differ from their default. An
-    empty value is as good as none, unless the reader `takes_null`.
+    `is_written` fields stand in every document; of the others only those that differ from their default.
     """
 
     name: str
     read: Reader = field(repr=False)
     default: Any = None
     is_written: bool = False
-    takes_null: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Shape:
     """The fields of a key or of a route.
 
-    `required` ones have no default. Those `kept_if_left_out` stay what they are in the database. `check` is
-    given the values of one object and a function for their places, and tells what speaks against each other.
+    `required` ones have no default. Those `kept_if_left_out` stay what they are in the database; an empty one
+    is for its reader to judge, while any other that is empty is as good as left out. `check` is given the
+    values of one object and a function for their places, and tells what speaks against each other.
     """
 
     kind: Kind

@@ -84,7 +84,7 @@ FIELDS = (
     Field("permissions", read_list(read_checked(lambda text: check_key(permissions=[text]))), []),
     Field("rate_limit", read_limit),
     Field("rate_burst", read_burst),
-    Field("expires_at", read_expiry, is_written=True, takes_null=True),
+    Field("expires_at", read_expiry, is_written=True),
     Field("is_active", read_flag, True),
     Field("value_hash", read_digest),
     Field("key_hint", read_hint),
