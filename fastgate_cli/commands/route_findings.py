@@ -16,9 +16,9 @@ from urllib.parse import urlsplit
 
 from fastgate_cli.headers import find_bare_credentials, find_bare_fields
 from proxy.policy.coverage import covers
-from proxy.policy.framing import METHODS, find_fault
+from proxy.policy.framing import find_fault
 from proxy.policy.json_text import parse_json
-from proxy.policy.model import RequestHead
+from proxy.policy.model import METHODS, RequestHead
 from proxy.policy.routing import CompiledRoute
 
 Rule = Literal["shadowed", "duplicate", "unreachable", "insecure", "unusable", "unresolved"]

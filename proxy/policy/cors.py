@@ -13,8 +13,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from proxy.policy.framing import METHODS, find_fault
-from proxy.policy.model import HeaderPairs, RequestHead
+from proxy.policy.framing import find_fault
+from proxy.policy.model import METHODS, HeaderPairs, RequestHead
 from proxy.settings import CorsSettings
 
 MAX_AGE_SECONDS = 600  # how long a browser may remember a preflight, and so an older configuration

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from proxy.policy.model import RequestHead
+from proxy.policy.model import METHODS, RequestHead
 
 # Servlet containers cut `;…` off a segment before they resolve dots, so it ends a segment here as well.
 _DOTS = rb"/(?:\.|%2[eE]){1,2}(?:[/;]|%3[bB]|\Z)"
@@ -20,7 +20,6 @@ _ABSOLUTE_FORM = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]*://([^/]*)")
 _CONTENT_LENGTH_DIGITS_MAX = 19  # what a signed 64-bit integer can hold
 _HOST = re.compile(rb"(?:[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
 _CHECKED = frozenset((b"host", b"content-length", b"transfer-encoding"))
-METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
 
 
 def find_fault(head: RequestHead) -> tuple[str, str] | None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))  # that are forwarded
 HeaderPairs = Sequence[tuple[bytes, bytes]]
 
 

@@ -8,19 +8,20 @@ narrow what the others allow, or all routes if there are no others, to bodies th
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase, translate
 
 from proxy.errors import InvalidInputError
 from proxy.policy.bodies import Body
-from proxy.policy.model import RequestHead, Route
+from proxy.policy.model import METHODS, RequestHead, Route
 from proxy.policy.patterns import compile_pattern
 
 Permission = Callable[[RequestHead, Route], bool]
 _ROUTE = "route:"
 _MODEL = "model:"
 _FIELD = "model"
+_ANY_METHOD = "ANY"
 _HINT = "write it as '/v1/*', 'POST /v1/chat/*', 'route:NAME', 'model:NAME' or '*'"
 
 
@@ -42,6 +43,20 @@ def compile_permissions(entries: Sequence[str]) -> Permissions:
         rules=tuple(_compile(entry) for entry in entries if entry not in models),
         models=tuple(_compile_model(entry) for entry in models),
     )
+
+
+def check_methods(entries: Iterable[str]) -> None:
+    """Refuse a method that no request can have: such an entry allows nothing, and no typo may kill a key.
+
+    Where permissions are read that somebody has stored, this is not asked. Raises `InvalidInputError`.
+    """
+    for entry in entries:
+        method = "" if entry.startswith((_ROUTE, _MODEL)) else entry.rpartition(" ")[0].strip()
+        if method and method.upper() not in (_ANY_METHOD, *METHODS):
+            raise InvalidInputError(
+                f"{method.upper()!r} is not a method that the gateway forwards",
+                hint="methods: " + ", ".join(sorted(METHODS)),
+            )
 
 
 def find_restricted(entries: Sequence[str]) -> set[str]:
@@ -109,4 +124,4 @@ def _route_permission(glob: str) -> Permission:
 
 def _path_permission(method: str, path: str) -> Permission:
     match = compile_pattern(path).match
-    return lambda head, _route: (method in ("", "ANY", head.method)) and match(head.path) is not None
+    return lambda head, _route: (method in ("", _ANY_METHOD, head.method)) and match(head.path) is not None

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from proxy.policy.framing import METHODS
+from proxy.policy.model import METHODS
 from proxy.predecessor.notes import Notebook
 from proxy.predecessor.values import OldRow, read_json, read_text, show
 from proxy.store.routes import ANY_METHOD

@@ -83,7 +83,8 @@ def _check_columns(row: Row, columns: Mapping[str, Any]) -> None:
     if "source_path" in columns:
         check_source(columns["source_path"])
     if "permissions" in columns:
-        check_permissions(columns["permissions"])
+        current = row["permissions"]  # which something else may have written, so that it is no list
+        check_permissions(columns["permissions"], kept=current if isinstance(current, list) else ())
     if not columns.keys().isdisjoint(("rate_limit", "rate_burst")):
         after = {**row, **columns}
         check_rate_limit(after["rate_limit"], after["rate_burst"])

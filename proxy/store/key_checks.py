@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from proxy.errors import InvalidInputError
-from proxy.policy.permissions import compile_permissions
+from proxy.policy.permissions import check_methods, compile_permissions
 from proxy.settings.model import REQUESTS_MAX
 
 SECRET_LENGTH_MIN, SECRET_LENGTH_MAX = 8, 512
@@ -34,8 +34,11 @@ def check_source(source: str) -> None:
         raise InvalidInputError(f"{source[:40]!r} is not a source", hint=hint)
 
 
-def check_permissions(permissions: Sequence[str]) -> None:
-    """Refuse entries that are too many, too long or mean nothing."""
+def check_permissions(permissions: Sequence[str], *, kept: Sequence[str] = ()) -> None:
+    """Refuse entries that are too many, too long or mean nothing, and methods that there are not.
+
+    `kept` are entries that the key has already: their methods are not judged, so that others can change.
+    """
     if len(permissions) > PERMISSIONS_MAX:
         raise InvalidInputError(f"a key has at most {PERMISSIONS_MAX} permissions")
     for entry in permissions:
@@ -43,6 +46,7 @@ def check_permissions(permissions: Sequence[str]) -> None:
             hint = f"a permission is at most {PERMISSION_LENGTH_MAX} printable characters"
             raise InvalidInputError(f"{entry[:40]!r} is not a permission", hint=hint)
     compile_permissions(permissions)
+    check_methods(entry for entry in permissions if entry not in kept)
 
 
 def check_rate_limit(rate_limit: int | None, rate_burst: int | None) -> None:

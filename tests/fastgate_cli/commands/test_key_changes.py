@@ -121,6 +121,7 @@ def test_a_first_permission_that_takes_rights_away_is_told(cli: Cli, create: Cre
         ["--source", ""],
         ["--permission", "nonsense"],
         ["--add-permission", "nonsense"],
+        ["--add-permission", "PSOT /v1/chat/*"],
         ["--remove-permission", "/nosuch"],
         ["--permission", "/a", "--no-permissions"],
         ["--permission", "/a", "--add-permission", "/b"],
@@ -175,6 +176,16 @@ def test_permissions_that_cannot_be_read_can_only_be_replaced(
         done = cli("keys", "update", key_id, "--add-permission", "/v2/*")
         assert (done.returncode, "cannot be read" in done.stderr) == (2, True)
     assert update(key_id, "--permission", "/v2/*")["permissions"] == ["/v2/*"]
+
+
+def test_a_method_that_was_stored_before_it_was_judged_keeps_nothing_from_changing(
+    cli: Cli, create: Create, update: Create, execute: Execute
+) -> None:
+    key_id = create("--permission", "/v1/*")["key_id"]
+    execute("UPDATE api_keys SET permissions = ?", '["PSOT /v1/*"]')
+    assert update(key_id, "--add-permission", "POST /v1/*")["permissions"] == ["PSOT /v1/*", "POST /v1/*"]
+    assert update(key_id, "--remove-permission", "PSOT /v1/*")["permissions"] == ["POST /v1/*"]
+    assert cli("db", "check").returncode == 0
 
 
 def test_a_dry_run_shows_what_would_be_and_writes_nothing(cli: Cli, create: Create, listed: Listed) -> None:

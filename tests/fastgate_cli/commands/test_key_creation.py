@@ -117,6 +117,7 @@ def test_times_are_shown_in_the_configured_zone(create: Create, tmp_path: Path) 
         ["--rate-limit", "0", "--burst", "5"],
         ["--permission", ""],
         ["--permission", "v1"],
+        ["--permission", "PSOT /v1/chat/*"],
         ["--source", ""],
         ["--source", "a\x1b[31mb"],
         ["--fields", "nosuch"],

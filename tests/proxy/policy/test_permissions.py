@@ -11,6 +11,7 @@ from proxy.policy.bodies import Body, BodyUnreadError
 from proxy.policy.model import RequestHead, Route
 from proxy.policy.permissions import (
     change_permissions,
+    check_methods,
     compile_permissions,
     find_restricted,
     is_body_permitted,
@@ -110,6 +111,21 @@ def test_refusal_names_the_entry_and_how_to_write_one() -> None:
     with pytest.raises(InvalidInputError, match="'v1/x' is not a permission") as caught:
         compile_permissions(["v1/x"])
     assert "POST /v1/chat/*" in caught.value.hint
+
+
+@pytest.mark.parametrize("entry", ["PSOT /v1/chat/*", "connect /v1/*", "TRACE  /v1/*"])
+def test_a_method_that_no_request_can_have_is_refused_where_it_is_written_and_read_where_it_is_stored(
+    entry: str,
+) -> None:
+    method = entry.split()[0].upper()
+    with pytest.raises(InvalidInputError, match=f"'{method}' is not a method that the gateway") as caught:
+        check_methods(["/v1/*", entry])
+    assert "POST" in caught.value.hint
+    assert not permits(entry, path=b"/v1/chat/x")
+
+
+def test_every_entry_with_a_method_of_the_gateway_or_without_one_is_accepted() -> None:
+    check_methods([*ENTRIES, "get /v1/*", "ANY /v1/*", "GET  /v1/*", "route:a b", "model:GPT 5 /x"])
 
 
 def permits_body(*entries: str, body: bytes) -> bool:

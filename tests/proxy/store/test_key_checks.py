@@ -42,6 +42,7 @@ def test_what_can_be_meant_is_accepted(check: Callable[[Any], None], values: lis
     [
         (check_source, ["", " a", "a ", "a\tb", "x" * (SOURCE_LENGTH_MAX + 1)]),
         (check_permissions, [["*"] * (PERMISSIONS_MAX + 1), [LONGEST_PATH + "x"], ["/a\x1b"], ["v1"], [""]]),
+        (check_permissions, [["PSOT /v1"], ["/a", "TRACE /v1/*"]]),
         (
             check_secret,
             ["", "x" * (SECRET_LENGTH_MIN - 1), "x" * (SECRET_LENGTH_MAX + 1), "a b" * 9, "é" * 9],
