@@ -24,7 +24,8 @@ def validate_file(
     """Check a configuration: its syntax and values, and what 'fastgate serve' would meet with it.
 
     An invalid file is told with every fault and ends with 2. Checks that fail end with 1: a port that is
-    taken, a folder that cannot be written, a database that cannot be used, a route that refers to nothing.
+    taken, a folder that cannot be written, a database that cannot be used or written, a route that refers to
+    nothing.
 
     Examples:
       fastgate config validate

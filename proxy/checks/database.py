@@ -35,8 +35,13 @@ def examining(settings: Settings) -> Iterator[tuple[Database | None, list[Check]
         yield None, [failed(_NAME, error.message, error.hint)]
         return
     with database:
-        state = check_state(database)
-        yield (database if state.status != "failed" else None), [state]
+        history = migration_status(database)
+        pending = [row["name"] for row in history if row["applied"] is None]
+        if pending:
+            detail = f"{path} has migrations pending: {', '.join(pending)}"
+            yield None, [failed(_NAME, detail, "fastgate db upgrade")]
+        else:
+            yield database, [check_access(path, len(history))]
 
 
 def check_missing(path: Path, settings: Settings) -> Check:
@@ -47,17 +52,16 @@ def check_missing(path: Path, settings: Settings) -> Check:
     return warning(_NAME, f"there is none yet at {path}", fix)
 
 
-def check_state(database: Database) -> Check:
-    """Return whether an open database is up to date, and can be written."""
-    path = database.path
-    history = migration_status(database)
-    pending = [row["name"] for row in history if row["applied"] is None]
-    if pending:
-        return failed(_NAME, f"{path} has migrations pending: {', '.join(pending)}", "fastgate db upgrade")
+def check_access(path: Path, migrations: int) -> Check:
+    """Return whether this user can write to a database that is up to date: no gateway starts without.
+
+    SQLite makes files beside it, so that its folder has to be written to as well.
+    """
     size = sum(file.stat().st_size for file in _list_files(path))
-    detail = f"{path}, {format_size(size)}, {len(history)} migrations"
-    if not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)):
-        return warning(_NAME, f"{detail}; this user cannot write to it", f"ls -l {shlex.quote(str(path))}")
+    detail = f"{path}, {format_size(size)}, {migrations} migrations"
+    for place in (path.parent, path):
+        if not os.access(place, os.W_OK):
+            return failed(_NAME, f"{detail}; this user cannot write to {place}", _allow_writing(place))
     return passed(_NAME, detail)
 
 
@@ -81,6 +85,13 @@ def _is_missing(path: Path) -> bool:
         return True
     except OSError:
         return False  # there, or at least not to be replaced: opening it tells what is wrong
+
+
+def _allow_writing(place: Path) -> str:
+    """Return the command that lets this user write to a place: its mode is its owner's to change."""
+    if place.stat().st_uid != os.geteuid():
+        return f'sudo chown "$(id -un)" {shlex.quote(str(place))}'
+    return f"chmod u+w {shlex.quote(str(place))}"
 
 
 def _list_files(path: Path) -> list[Path]:

@@ -7,9 +7,12 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pytest
+
 from proxy.checks.configuration import examine_configuration
 from proxy.checks.examination import Subject
 from proxy.checks.result import Check
+from proxy.errors import DatabaseError
 from proxy.settings import load_settings
 from proxy.store.database import open_database
 from proxy.store.routes import NewRoute, add_route
@@ -52,6 +55,18 @@ def test_a_database_that_cannot_be_used_is_a_fault_and_stays(tmp_path: Path) -> 
     assert found["database"] == "failed"
     assert "routes" not in found
     assert (tmp_path / "f.db").read_bytes() == b"no database at all" * 100
+
+
+def test_a_database_that_cannot_be_written_is_a_fault_and_its_routes_are_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "f.db"
+    open_database(path, create=True).close()
+    monkeypatch.setattr("os.access", lambda place, _: place != path)  # root may write anywhere
+    with pytest.raises(DatabaseError, match="cannot be written"):
+        open_database(path, create=True)  # which is how the gateway opens it
+    found = checks(tmp_path)
+    assert (statuses(found)["database"], "routes" in statuses(found)) == ("failed", True)
 
 
 def test_references_to_nothing_are_faults_where_the_gateway_is_to_be_started(tmp_path: Path) -> None:

@@ -73,11 +73,18 @@ def test_pending_migrations_have_their_command(settings: Settings) -> None:
     assert (is_usable, check.status, check.fix) == (False, "failed", "fastgate db upgrade")
 
 
-def test_a_database_that_cannot_be_written_is_a_warning(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("shut", ["file", "folder"])
+def test_a_database_that_cannot_be_written_has_failed_with_what_opens_it_and_is_looked_at_further(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, shut: str
 ) -> None:
-    monkeypatch.setattr(os, "access", lambda *_: False)  # root may write anywhere
-    assert look_at(settings)[1].status == "warning"
+    path = database_path(settings)
+    target = path if shut == "file" else path.parent
+    monkeypatch.setattr(os, "access", lambda place, _: place != target)  # root may write anywhere
+    is_usable, check = look_at(settings)
+    assert (is_usable, check.status, check.fix) == (True, "failed", f"chmod u+w {target}")
+    assert check.detail.endswith(f"; this user cannot write to {target}")
+    monkeypatch.setattr(os, "geteuid", lambda: target.stat().st_uid + 1)
+    assert look_at(settings)[1].fix == f'sudo chown "$(id -un)" {target}'
 
 
 def test_a_check_that_was_given_up_says_so(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -58,6 +58,16 @@ def test_a_sound_configuration_passes_in_order_and_nothing_is_touched(
     assert backend.calls == []
 
 
+def test_a_database_that_no_gateway_could_write_has_failed_and_hides_nothing(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = database_path(settings)
+    monkeypatch.setattr("os.access", lambda place, _: place != path)  # root may write anywhere
+    found = {check.check: check.status for check in examine(subject_of(settings, tmp_path))}
+    assert (found["database"], found["integrity"]) == ("failed", "passed")
+    assert "keys" in found
+
+
 def test_where_nothing_is_set_up_the_rest_is_told_and_nothing_made(bare: Settings, tmp_path: Path) -> None:
     before = snapshot_of(tmp_path)
     checks = list(examine(subject_of(bare, tmp_path)))
