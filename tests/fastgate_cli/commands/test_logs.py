@@ -268,6 +268,28 @@ def test_a_tail_whose_reader_leaves_ends_quietly(
     assert done.stderr == ""
 
 
+def test_a_tail_that_waits_for_requests_ends_when_its_reader_leaves(
+    environment: dict[str, str], tmp_path: Path, trail: list[str]
+) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "fastgate_cli", "logs", "tail", "-o", "id"],
+        env=environment,
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as tail:
+        assert tail.stdout
+        assert tail.stderr
+        assert [tail.stdout.readline().strip() for _ in trail] == trail
+        tail.stdout.close()  # and no other request ever comes
+        try:
+            assert tail.wait(20) == 141
+        finally:
+            tail.kill()
+        assert tail.stderr.read() == ""
+
+
 @pytest.mark.parametrize("verb", ["list", "show", "tail", "export", "sources", "prune", "verify", "du"])
 def test_help_opens_with_examples_in_80_columns(cli: Cli, verb: str) -> None:
     page = cli("logs", verb, "-h").stdout
