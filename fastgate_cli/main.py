@@ -18,6 +18,7 @@ from fastgate_cli.context import Invocation
 from fastgate_cli.failures import BROKEN_PIPE, INTERRUPTED, UnwrittenError, report_failure, wants_json
 from fastgate_cli.groups import CommandPlace, LazyGroup, build_group
 from fastgate_cli.help.topics import TOPICS
+from fastgate_cli.interrupts import raise_interrupts
 from proxy import __version__
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ def start(
 
 
 def run() -> None:
-    """Run the command line of this process and exit: the console script."""
+    """Run the command line of this process and exit."""
     # Of a closed stream Python leaves None. Nothing comes in then; data that cannot go out is an error, as on
     # a full disk; notes reach nobody. A name that is not UTF-8 does not break its printing.
     for name, flags in (("stdin", os.O_RDONLY), ("stdout", os.O_RDONLY), ("stderr", os.O_WRONLY)):
@@ -115,6 +116,7 @@ def run() -> None:
 def run_command(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code; every error has been told on stderr."""
     try:
+        raise_interrupts()
         code = _invoke(list(arguments))
         sys.stdout.flush()
         return code
