@@ -7,9 +7,10 @@ in no message: an error names the reference.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 from proxy.errors import InvalidInputError
 from proxy.policy.model import Route
@@ -17,6 +18,17 @@ from proxy.policy.model import Route
 FILE_BYTES_MAX = 16 * 1024
 _REFERENCE = re.compile(r"\$\{(env|file):([^{}]+)\}")
 _HEADER_VALUE = re.compile(r"[\t -~\x80-\xff]*")
+
+
+class Dangling(NamedTuple):
+    """A reference that cannot be resolved here, and why. `is_certain`: nor can the gateway resolve it.
+
+    The gateway may have a variable that is not set here, and may read a file that is kept from this user.
+    """
+
+    reference: str
+    problem: str
+    is_certain: bool
 
 
 def resolve_headers(route: Route, environ: Mapping[str, str], folder: Path) -> Route:
@@ -66,11 +78,27 @@ def _read_file(path: Path) -> str:
 
 def find_dangling(route: Route, environ: Mapping[str, str], folder: Path) -> list[str]:
     """Return what is wrong with each reference of a route that cannot be resolved."""
-    problems = []
+    return [dangling.problem for dangling in examine_references(route, environ, folder)]
+
+
+def examine_references(route: Route, environ: Mapping[str, str], folder: Path) -> Iterator[Dangling]:
+    """Yield the references of a route that cannot be resolved here."""
     for _, value in route.add_headers:
         for match in _REFERENCE.finditer(value):
             try:
                 resolve_value(match[0], environ, folder)
             except InvalidInputError as error:
-                problems.append(error.message)
-    return problems
+                kind, name = match.groups()
+                is_withheld = name not in environ if kind == "env" else _is_withheld(folder / name)
+                yield Dangling(match[0], error.message, is_certain=not is_withheld)
+
+
+def _is_withheld(path: Path) -> bool:
+    """Tell whether a file is kept from this user: it may be there for another."""
+    try:
+        path.open().close()
+    except PermissionError:
+        return True
+    except (OSError, ValueError):
+        return False
+    return False

@@ -1,7 +1,8 @@
 """`fastgate routes explain`: what the gateway would do with a request, and why. Nothing is sent.
 
-The decision is the gateway's own function. Only what the gateway alone can know is missing: references in
-headers stay as they are written, since their values belong to the process that serves.
+The decision is the gateway's own function. References in headers stay as they are written, since their values
+belong to the process that serves. A route that refers to nothing is left out, as by the gateway; where the
+gateway alone can know whether it does, that is told.
 """
 
 from __future__ import annotations
@@ -21,17 +22,18 @@ from fastgate_cli.commands.route_request import (
     build_head,
     read_header,
 )
-from fastgate_cli.commands.route_table import read_table
+from fastgate_cli.commands.route_table import CompiledTable, read_table
 from fastgate_cli.context import Invocation, invocation_of
 from fastgate_cli.headers import mask_value
 from fastgate_cli.options import FieldsOption, JsonOption, OutputOption, complete_key_ids
-from fastgate_cli.output import OutputOptions, print_object, print_rows
+from fastgate_cli.output import OutputOptions, print_note, print_object, print_rows
 from proxy.clock import to_us
 from proxy.errors import InvalidInputError, NotFoundError
 
 if TYPE_CHECKING:
     from proxy.policy.decide import KeyEntry
     from proxy.policy.model import RequestHead
+    from proxy.references import Dangling
     from proxy.store.database import Database
 
 COLUMNS = (
@@ -73,7 +75,8 @@ def explain_request(
 ) -> None:
     """Show which route would serve a request, what would be sent to the backend, and why. Nothing is sent.
 
-    A body is taken for JSON unless a content-type is given. References in headers are shown as written.
+    A body is taken for JSON unless a content-type is given. References in headers are shown as written; a
+    route is left out if one of them stands for nothing.
 
     Examples:
       fastgate routes explain POST /v1/chat/completions --data '{"model": "qwen3"}'
@@ -97,15 +100,33 @@ def explain_request(
         entries, credential = _read_keys(database, key, invocation)
         table = read_table(database, strip)
     head = build_head(method, path, given, body, invocation.settings.app, credential=credential)
-    usable = [one.route for one in table.compiled]
+    dangling = _find_dangling(table, invocation)
+    left_out = {route_id: one.problem for route_id, one in dangling if one.is_certain}
+    usable = [one.route for one in table.compiled if one.route.route_id not in left_out]
     snapshot = Snapshot(0, entries, build_route_table(usable, strip_headers=strip))
-    explained = explain(head, body, snapshot, table.compiled, to_us(invocation.now), _REQUEST_ID)
+    now_us = to_us(invocation.now)
+    explained = explain(head, body, snapshot, table.compiled, now_us, _REQUEST_ID, left_out)
     row = _build_row(explained, body, invocation)
     row["candidates"] += [
         _build_candidate(route_id, False, "disabled", f"the route cannot be used: {problem}")
         for route_id, problem in table.problems
     ]
-    _print(row | _describe_own_page(head, invocation), printing)
+    row |= _describe_own_page(head, invocation)
+    _print(row, printing)
+    for one in (one for route_id, one in dangling if route_id == row["matched"]):
+        print_note(
+            f"note: only the gateway can tell whether {one.reference} stands for something; if it does not, "
+            f"{row['matched']} is left out"
+        )
+
+
+def _find_dangling(table: CompiledTable, invocation: Invocation) -> list[tuple[str, Dangling]]:
+    """Return the references that cannot be resolved here, of the routes that are switched on."""
+    from proxy.references import examine_references
+
+    environ, folder = invocation.environ, invocation.reference_folder
+    active = (one.route for one in table.compiled if one.route.is_active)
+    return [(route.route_id, one) for route in active for one in examine_references(route, environ, folder)]
 
 
 def _read_keys(

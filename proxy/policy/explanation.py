@@ -6,7 +6,8 @@ at with the same `match` that it uses, so that an explanation cannot drift from 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Literal
 
 import msgspec
@@ -46,10 +47,12 @@ def explain(
     routes: Sequence[CompiledRoute],
     now_us: int,
     request_id: str,
+    left_out: Mapping[str, str] = MappingProxyType({}),
 ) -> Explanation:
     """Explain the decision on a request with its whole body (empty: none).
 
     `routes` are all there are, the disabled too, as `order_routes` returns them; the snapshot has the rest.
+    `left_out` says of routes that are switched on, and not in the snapshot, why the gateway cannot use them.
     """
     trace: Trace = []
     decision = decide(head, snapshot, now_us, request_id, body, trace)
@@ -59,6 +62,9 @@ def explain(
     candidates = []
     for compiled in routes:
         route_id = compiled.route.route_id
+        if route_id in left_out:
+            candidates.append(Candidate(route_id, False, "disabled", f"left out: {left_out[route_id]}"))
+            continue
         failed_on = tried[route_id] if route_id in tried else _find_failure(compiled, head, view)
         reason = _describe(compiled, failed_on, head, view, matched)
         candidates.append(Candidate(route_id, route_id == matched, failed_on, reason))

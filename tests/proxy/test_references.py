@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from proxy.errors import InvalidInputError
 from proxy.policy.model import Route
-from proxy.references import find_dangling, resolve_headers, resolve_value
+from proxy.references import examine_references, find_dangling, resolve_headers, resolve_value
 
 SECRET = "s3cr3t-value"
 
@@ -71,3 +72,27 @@ def test_every_reference_that_stands_for_nothing_is_found(tmp_path: Path) -> Non
         "${file:nosuch} stands for nothing",
         "${env:BAD} stands for something that no header can hold",
     ]
+
+
+def test_what_is_kept_from_this_user_is_not_said_to_be_kept_from_the_gateway(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    variables, files = ("${env:GONE}", "${env:EMPTY}"), ("nosuch", "blank", "shut", "a\0")
+    headers = (*variables, *(f"${{file:{name}}}" for name in files))
+    route = Route("rt_1", "one", "/*", "h", add_headers=tuple((f"x-{n}", v) for n, v in enumerate(headers)))
+    for name in ("blank", "shut"):
+        (tmp_path / name).touch()
+    opened = Path.open
+
+    def open_unless_shut(path: Path, *arguments: Any, **options: Any) -> Any:
+        if path.name == "shut":  # by its name: root may read everything
+            raise PermissionError
+        return opened(path, *arguments, **options)
+
+    monkeypatch.setattr(Path, "open", open_unless_shut)
+    found = {one.reference: one.is_certain for one in examine_references(route, {"EMPTY": ""}, tmp_path)}
+    assert [reference for reference, is_certain in found.items() if not is_certain] == [
+        "${env:GONE}",
+        "${file:shut}",
+    ]
+    assert list(found) == list(headers)

@@ -58,9 +58,10 @@ def routes(cli: Cli) -> None:
         assert cli("routes", "add", *arguments).returncode == 0
 
 
-def explain(cli: Cli, *arguments: str) -> dict[str, Any]:
-    done = cli("routes", "explain", *arguments, "--json")
-    assert (done.returncode, done.stderr) == (0, "")
+def explain(cli: Cli, *arguments: str, note: str = "", **env: str) -> dict[str, Any]:
+    """Return the explanation; `note` is what is told beside it."""
+    done = cli("routes", "explain", *arguments, "--json", env=env)
+    assert (done.returncode, done.stderr) == (0, note)
     assert SECRET not in done.stdout
     row: dict[str, Any] = json.loads(done.stdout)
     return row
@@ -120,14 +121,41 @@ def test_arguments_in_the_other_order_are_told(cli: Cli) -> None:
 
 
 def test_references_are_shown_as_written_and_secret_fields_masked(cli: Cli) -> None:
-    row = explain(
-        cli, "GET", "/refs?api_key=s3cret", "--header", "Cookie: a-long-session-id", "--header", "X-A: é"
-    )
+    headers_given = ("--header", "Cookie: a-long-session-id", "--header", "X-A: é")
+    row = explain(cli, "GET", "/refs?api_key=s3cret", *headers_given, TOKEN="t0ken")
     assert row["target_url"] == "http://b/x?api_key=[redacted]"
     headers = dict(row["request_headers"])
     assert headers["authorization"] == "Bearer ${env:TOKEN}"
     assert headers["cookie"] == "•••n-id"
     assert explain(cli, "POST", "/key", "--data", "{}")["request_body"] == '{"api_key":"•••9876"}'
+
+
+def test_a_route_that_refers_to_no_file_is_left_out_as_the_gateway_does_it(cli: Cli, tmp_path: Path) -> None:
+    set_header = ("--set-header", "X-Key: ${file:secrets/none}")
+    for name, pattern, *more in (("first", "/v1/*"), ("alone", "/alone"), ("shut", "/v1/*", "--disabled")):
+        add = ("--id", name, "--match", pattern, "--to", "http://f", "--priority", "1")
+        assert cli("routes", "add", *add, *set_header, *more).returncode == 0
+    row = explain(cli, "GET", "/v1/models")
+    assert row["matched"] == "rest"
+    found = {one["route_id"]: one for one in row["candidates"]}
+    assert (found["first"]["matched"], found["first"]["failed_on"]) == (False, "disabled")
+    assert found["first"]["reason"] == "left out: ${file:secrets/none} stands for nothing"
+    assert found["shut"]["reason"] == "the route is switched off"
+    assert explain(cli, "GET", "/alone")["refusal"]["code"] == "no_route"
+    (tmp_path / "secrets").mkdir()
+    (tmp_path / "secrets" / "none").write_text(SECRET)
+    assert explain(cli, "GET", "/v1/models")["matched"] == "first"
+
+
+def test_a_variable_that_is_set_here_is_judged_and_one_that_is_not_is_told(cli: Cli) -> None:
+    assert explain(cli, "GET", "/refs", TOKEN="t0ken")["matched"] == "refs"
+    row = explain(cli, "GET", "/refs", TOKEN="")
+    assert (row["matched"], row["refusal"]["code"]) == (None, "no_route")
+    assert ("refs", False, "disabled") in candidates_of(row)
+    note = "note: only the gateway can tell whether ${env:TOKEN} stands for something"
+    note += "; if it does not, refs is left out\n"
+    assert explain(cli, "GET", "/refs", note=note)["matched"] == "refs"
+    assert explain(cli, "GET", "/v1/models")["matched"] == "rest"  # and of refs nothing is told
 
 
 def test_a_refusal_is_an_answer_too(cli: Cli) -> None:

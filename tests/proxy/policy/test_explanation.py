@@ -90,6 +90,19 @@ def explain_request(
     return explain(head, body, snapshot, compiled, NOW_US, "req_1")
 
 
+def test_a_route_that_is_left_out_is_told_with_its_reason_and_the_next_one_serves() -> None:
+    routes = [Route(name, name, "/a/*", "h:1", priority=rank) for rank, name in enumerate(("gone", "next"))]
+    snapshot = Snapshot(1, make_keys(), build_route_table(routes[1:]))
+    head = RequestHead("GET", b"/a/b", b"", [(b"host", b"x"), (b"x-api-key", b"good")])
+    compiled = order_routes(map(compile_route, routes))
+    explained = explain(head, b"", snapshot, compiled, NOW_US, "req_1", {"gone": "it refers to nothing"})
+    assert explained.matched == "next"
+    gone, following = explained.candidates
+    assert (gone.matched, gone.failed_on) == (False, "disabled")
+    assert gone.reason == "left out: it refers to nothing"
+    assert following.matched
+
+
 def test_explanation_and_decision_agree_on_ten_thousand_requests() -> None:
     choose = random.Random(19)
     keys = make_keys()
