@@ -1,7 +1,7 @@
 """What holds for all tests: property tests have the same examples each time, or others if asked for.
 
-And signals end what they start, also where the tests run in the background of a script, or of `nohup`, which
-has its children ignore some.
+No example has to be done in a given time, which a busy machine may not have. Signals end what tests start,
+also where they run in the background of a script, or of `nohup`, which has its children ignore some.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from hypothesis import settings
 
 from tests.ports import reserve_port
 
-settings.register_profile("same", derandomize=True)
-settings.register_profile("other", derandomize=False)
+settings.register_profile("same", derandomize=True, deadline=None)
+settings.register_profile("other", derandomize=False, deadline=None)
 settings.load_profile("other" if os.environ.get("FASTGATE_OTHER_EXAMPLES") else "same")
 
 for number, action in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):

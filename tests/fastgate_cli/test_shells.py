@@ -144,7 +144,7 @@ SPECIAL = "\\\"'$`:; ()"
 TEXT = st.text(st.characters(codec="utf-8") | st.sampled_from(SPECIAL), max_size=12)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(pairs=st.lists(st.tuples(TEXT.filter(bool), TEXT), max_size=8))
 def test_no_word_and_no_description_gets_out_of_its_quotes(
     tmp_path_factory: pytest.TempPathFactory, pairs: list[tuple[str, str]]

@@ -9,7 +9,7 @@ import asyncio
 import re
 import threading
 
-BOUND_SECONDS = 20.0
+BOUND_SECONDS = 40.0
 _READ_BYTES = 65536
 _REQUEST_LINE = re.compile(rb"([A-Z]+) (/[!-~]*) HTTP/1\.1")
 _HEADER = re.compile(rb"([!#$%&'*+.^_`|~0-9a-z-]+): ([\t -~\x80-\xff]*)")

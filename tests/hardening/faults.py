@@ -14,7 +14,7 @@ import struct
 import threading
 from collections.abc import Awaitable, Callable
 
-BOUND_SECONDS = 20.0
+BOUND_SECONDS = 40.0
 _READ_BYTES = 65536
 
 

@@ -11,7 +11,7 @@ import socket
 from dataclasses import dataclass
 from typing import Any
 
-BOUND_SECONDS = 20.0
+BOUND_SECONDS = 40.0
 _READ_BYTES = 65536
 _BODILESS = (204, 304)
 

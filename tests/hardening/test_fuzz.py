@@ -26,7 +26,6 @@ from tests.hardening.wires import fill, good_requests, wire
 EXAMPLES = int(os.environ.get("FASTGATE_FUZZ_EXAMPLES", "0"))
 BOUNDED = hypothesis_settings(
     max_examples=EXAMPLES or 300,
-    deadline=None,
     derandomize=not EXAMPLES,
     database=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],

@@ -36,7 +36,7 @@ NOW = datetime(2026, 1, 31, 1, 30, 0, 250_000, tzinfo=UTC)
 EAST = timezone(timedelta(hours=8))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(time_us=TIMES_US)
 def test_microseconds_survive_every_round_trip(time_us: int) -> None:
     assert to_us(from_us(time_us)) == time_us
@@ -44,14 +44,14 @@ def test_microseconds_survive_every_round_trip(time_us: int) -> None:
     assert format_stored(from_us(time_us)) == format_us(time_us)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(first=TIMES_US, second=TIMES_US)
 def test_order_of_stored_texts_is_order_of_times(first: int, second: int) -> None:
     assert (format_us(first) < format_us(second)) == (first < second)
     assert len(format_us(first)) == len("2026-01-31T08:00:00.000000+08:00")
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(time_us=st.integers(0, 253_402_100_000_000_000), zone=OFFSETS)
 def test_stored_text_does_not_depend_on_the_offset_a_time_came_with(time_us: int, zone: timezone) -> None:
     moment = from_us(time_us).astimezone(zone)
@@ -80,7 +80,7 @@ def test_now_is_the_wall_clock() -> None:
     assert before * 1e6 - 1 <= now <= after * 1e6 + 1
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(minutes=st.integers(-23 * 60 - 59, 23 * 60 + 59), colon=st.sampled_from([":", ""]))
 def test_every_offset_is_read_back(minutes: int, colon: str) -> None:
     hours, rest = divmod(abs(minutes), 60)
@@ -117,7 +117,7 @@ def test_duration_is_read(text: str, length: timedelta) -> None:
     assert parse_duration(text) == length
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     counts=st.tuples(*(st.none() | st.integers(0, 5000) for _ in "wdhms")).filter(
         lambda counts: any(n is not None for n in counts)
@@ -174,7 +174,7 @@ def test_yesterday_begins_at_midnight_where_the_clocks_were_changed_since() -> N
     assert parse_moment("yesterday", now=noon, zone=zone) == datetime(2026, 3, 28, tzinfo=zone)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(time_us=TIMES_US)
 def test_what_is_shown_can_be_written_back(time_us: int) -> None:
     text = format_time(from_us(time_us), EAST, timespec="microseconds")

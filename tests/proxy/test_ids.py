@@ -24,7 +24,7 @@ def encode_slowly(time_ms: int, randomness: bytes) -> str:
     return "".join(ALPHABET[int(bits[at : at + 5], 2)] for at in range(0, len(bits), 5)).lower()
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(time_ms=TIMES_MS, randomness=RANDOMNESS)
 def test_ulid_is_what_the_specification_says(time_ms: int, randomness: bytes) -> None:
     assert encode_ulid(time_ms, randomness) == encode_slowly(time_ms, randomness)
@@ -38,7 +38,7 @@ def test_time_of_known_ulids(time_ms: int, characters: str) -> None:
     assert encode_ulid(time_ms, bytes(10)) == characters + "0" * 16
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(first=st.tuples(TIMES_MS, RANDOMNESS), second=st.tuples(TIMES_MS, RANDOMNESS))
 def test_ids_sort_as_their_times_do(first: tuple[int, bytes], second: tuple[int, bytes]) -> None:
     assert (encode_ulid(*first) < encode_ulid(*second)) == (first < second)

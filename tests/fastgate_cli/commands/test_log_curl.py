@@ -181,7 +181,7 @@ TEXT = st.text(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.text(st.characters(min_codepoint=33, max_codepoint=126, exclude_characters="?"), max_size=40),
     st.text(st.characters(min_codepoint=33, max_codepoint=126), max_size=40),

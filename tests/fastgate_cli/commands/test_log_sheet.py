@@ -199,7 +199,7 @@ NASTY = st.text(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.dictionaries(st.sampled_from(sorted(make_row())), NASTY), NASTY, NASTY)
 def test_nothing_that_was_recorded_acts_on_a_terminal(columns: dict[str, str], name: str, body: str) -> None:
     kept = {key: text for key, text in columns.items() if isinstance(make_row()[key], str)}

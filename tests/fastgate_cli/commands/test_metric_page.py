@@ -83,7 +83,7 @@ def test_statuses_that_find_no_room_are_told_together() -> None:
     assert "none" in page
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(
     st.integers(WIDTH_MIN, 250),
     st.integers(10, 100),

@@ -70,7 +70,7 @@ def test_columns_go_in_their_order_until_the_rest_fits() -> None:
     assert {"path", "requests", "success_rate", "p95_ms"} <= before
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.integers(50, 250), st.integers(0, 10**9), st.text("ab/", min_size=1, max_size=300))
 def test_no_line_is_wider_than_the_terminal(width: int, requests: int, path: str) -> None:
     lines = draw([path_row(requests, path=path), path_row()], width)

@@ -26,7 +26,7 @@ def page(
     return [line.plain for line in built.lines]
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(
     board=boards(),
     width=st.integers(1, 250),

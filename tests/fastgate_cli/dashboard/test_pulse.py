@@ -115,7 +115,7 @@ def test_what_may_still_come_from_the_journal_is_waited_for(
     assert sum(requests for requests, _ in counts(read(job, source))) == 1
 
 
-@options(deadline=None, max_examples=30)
+@options(max_examples=30)
 @given(
     requests=st.lists(st.tuples(st.integers(0, 1000), st.booleans()), max_size=12),
     looks=st.lists(st.integers(0, 900), min_size=1, max_size=6),

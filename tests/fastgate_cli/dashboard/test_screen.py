@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from fcntl import ioctl
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from rich.text import Text
 
@@ -134,7 +134,6 @@ def test_what_fails_half_way_is_undone(terminal: Pty, monkeypatch: pytest.Monkey
     assert termios.tcgetattr(terminal.theirs) == terminal.before
 
 
-@settings(deadline=None)
 @given(frames=st.lists(lines_of, min_size=1, max_size=5))
 def test_what_is_seen_is_what_was_drawn_last(frames: list[list[str]]) -> None:
     terminal = Pty()

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fastgate_cli.documents.fields import (
@@ -101,7 +101,6 @@ def test_what_python_takes_for_the_same_is_not(one: Any, other: Any) -> None:
     assert differs({"x": [one]}, {"x": [other]})
 
 
-@settings(deadline=None)
 @given(JSON_VALUES)
 def test_a_value_is_the_same_as_itself_in_whatever_order_of_names(value: Any) -> None:
     assert not differs(value, value)

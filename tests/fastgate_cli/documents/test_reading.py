@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.errors import ConfigurationError
@@ -109,7 +109,6 @@ def test_no_secret_is_in_a_fault_or_a_repr() -> None:
     assert "hunter2" not in "".join(faults) + repr(document)
 
 
-@settings(deadline=None)
 @given(
     st.lists(
         st.sampled_from(

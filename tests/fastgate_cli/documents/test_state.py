@@ -132,7 +132,7 @@ def dump(rows: Sequence[dict[str, Any]], *without: str) -> str:
     return json.dumps([{k: v for k, v in row.items() if k not in without} for row in rows], default=str)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(KEYS, max_size=3), st.lists(ROUTES, max_size=3), st.data())
 def test_a_document_makes_the_same_keys_and_routes_here_and_elsewhere(
     keys: list[dict[str, Any]], routes: list[NewRoute], data: st.DataObject

@@ -121,7 +121,7 @@ def test_groff_shows_the_text_as_it_was() -> None:
             assert re.sub(r"[\x00-\x1f]", "", line) in shown
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(st.lists(TEXT.filter(str.strip), min_size=1, max_size=10))
 @pytest.mark.skipif(shutil.which("groff") is None, reason="groff is not installed")
 def test_groff_has_no_complaints(texts: list[str]) -> None:

@@ -64,7 +64,7 @@ def test_it_is_put_aside_before_it_would_be_too_large(path: Path) -> None:
     assert (path.parent / "gate.log.1").stat().st_mode & 0o777 == 0o600
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.binary(min_size=1, max_size=30), max_size=30), st.integers(1, 40), st.integers(0, 3))
 def test_of_the_lines_only_the_oldest_ever_go(
     tmp_path_factory: pytest.TempPathFactory, lines: list[bytes], size_max: int, backup_count: int

@@ -45,7 +45,7 @@ ends = st.builds(
 )
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(begins | first_bytes | ends)
 def test_an_event_comes_back_as_it_was(event: AuditEvent) -> None:
     assert DECODER.decode(ENCODER.encode(event)) == event

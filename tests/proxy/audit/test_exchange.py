@@ -170,7 +170,7 @@ def test_begin_tells_which_of_a_rotated_keys_secrets_was_presented(bench: Bench)
     assert [begin.is_previous for begin in begins] == [True, True, False, False]
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.lists(st.sampled_from(["end", "error", "byte", "refuse"]), min_size=1, max_size=6))
 def test_whatever_is_called_there_is_one_end(
     tmp_path_factory: pytest.TempPathFactory, calls: list[str]
@@ -312,7 +312,7 @@ def test_however_large_a_body_may_be_a_record_has_a_bound(tmp_path: Path) -> Non
     assert policy.body_bytes_max <= 16 * 1024 * 1024
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.lists(st.binary(max_size=6), max_size=8))
 def test_sizes_count_every_byte_and_bodies_keep_the_first_ones(
     tmp_path_factory: pytest.TempPathFactory, chunks: list[bytes]

@@ -71,7 +71,7 @@ def mode_of(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(
     st.lists(st.lists(st.integers(0, 300), min_size=1, max_size=3), max_size=12),
     st.integers(1, 2000),
@@ -124,7 +124,7 @@ def test_a_killed_writer_leaves_a_finished_segment_with_every_event(tmp_path: Pa
     assert read_all(tmp_path) == [event(number) for number in range(100)]
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.integers(0, 10_000))
 def test_a_torn_tail_hides_no_whole_record(tmp_path_factory: pytest.TempPathFactory, cut: int) -> None:
     directory = tmp_path_factory.mktemp("journal")
@@ -212,7 +212,7 @@ def test_an_empty_record_is_passed_over_without_a_word(tmp_path: Path) -> None:
     assert list_segments(tmp_path)[0].read(0, READ_BYTES)[::2] == ([event(1)], 0)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(st.binary(max_size=200), st.integers(0, 250))
 def test_reading_takes_any_bytes(tmp_path_factory: pytest.TempPathFactory, data: bytes, offset: int) -> None:
     path = tmp_path_factory.mktemp("journal") / "w.000001.log"

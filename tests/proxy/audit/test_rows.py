@@ -197,7 +197,7 @@ def record(path: Path, batches: list[list[AuditEvent]]) -> tuple[object, object]
         return read_rows(database), usage
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(LIVES, st.lists(st.integers(0, 9), max_size=20), st.sets(st.integers(0, 18)))
 def test_any_split_over_batches_gives_the_same_rows(
     tmp_path_factory: pytest.TempPathFactory, kinds: list[str], picks: list[int], cuts: set[int]
@@ -268,7 +268,7 @@ def test_a_stream_broken_off_inside_a_character_is_still_text() -> None:
     assert body_of("日本".encode()[:4], error="client_abort") == "日"
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(st.text(st.characters(codec="utf-8", exclude_characters="\0")), st.integers(1, 50))
 def test_text_cut_anywhere_is_never_called_binary(text: str, room: int) -> None:
     body = text.encode()
@@ -277,7 +277,7 @@ def test_text_cut_anywhere_is_never_called_binary(text: str, room: int) -> None:
     assert kept is None or not str(kept).startswith("[binary")
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(st.binary(max_size=50), st.integers(0, 100))
 def test_any_body_is_something_a_database_takes(data: bytes, more: int) -> None:
     kept = body_of(data, len(data) + more)

@@ -159,7 +159,7 @@ def test_what_is_remembered_has_a_bound() -> None:
     assert all(len(value) < 1000 for value in scribe._fields.values())
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(st.tuples(st.binary(), st.binary())))
 def test_any_header_is_text_that_json_reads_back(pairs: list[tuple[bytes, bytes]]) -> None:
     scribe = make()

@@ -73,7 +73,7 @@ def test_what_is_too_short_to_be_a_secret_is_left_alone() -> None:
     assert SecretMask([b"1", b"x" * (SECRET_BYTES_MIN - 1)]).apply(b"1 xxxxxx") == b"1 xxxxxx"
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.lists(st.text("ab", min_size=SECRET_BYTES_MIN, max_size=20), min_size=1, max_size=4),
     st.lists(st.binary(max_size=10), max_size=5),

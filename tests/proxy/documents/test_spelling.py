@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.documents.nodes import compose, core_type
@@ -35,13 +35,11 @@ def read(text: str) -> list[tuple[str, str]]:
     return [(core_type(item), item.value) for item in compose(text, "f.yaml", 8).value]
 
 
-@settings(deadline=None)
 @given(st.lists(TEXTS, min_size=1, max_size=4))
 def test_a_list_is_read_as_it_was_meant(texts: list[str]) -> None:
     assert read(spell_inline([Plain(text) for text in texts])) == [("str", text) for text in texts]
 
 
-@settings(deadline=None)
 @given(TEXTS, st.sampled_from([None, "'", '"']))
 def test_a_text_is_read_as_itself_in_whatever_quotes(text: str, style: str | None) -> None:
     assert read(f"[{spell(Plain(text), style)}]") == [("str", text)]

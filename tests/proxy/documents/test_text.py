@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
@@ -48,7 +48,6 @@ def is_same(one: Any, other: Any) -> bool:
     return json.dumps(one) == json.dumps(other)
 
 
-@settings(deadline=None)
 @given(st.dictionaries(TEXTS, VALUES, min_size=1, max_size=4))
 @example({trap: trap for trap in TRAPS})
 @example(
@@ -66,7 +65,6 @@ def test_every_reader_reads_what_was_written(value: dict[str, Any]) -> None:
     assert is_same(load(text, (1, 1)), value)
 
 
-@settings(deadline=None)
 @given(VALUES)
 def test_no_line_holds_what_acts_in_a_terminal_or_is_invisible(value: Any) -> None:
     for line in write_member("a", value):

@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.documents.tree import Faults, Node, read_json, read_tree
@@ -66,7 +66,6 @@ def test_a_text_is_not_in_the_repr() -> None:
     assert "hunter2" not in repr(read("a: hunter2")[0])
 
 
-@settings(deadline=None)
 @given(JSON_VALUES)
 def test_json_is_read_as_json(value: Any) -> None:
     assert json.dumps(value_of(json.dumps(value, ensure_ascii=True))) == json.dumps(value)

@@ -135,7 +135,7 @@ def test_a_bad_chunk_breaks_the_body_and_ends_what_is_read(body: bytes) -> None:
     assert "end" not in recorder.events
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     st.sampled_from(
         [*BAD_HEADS.values(), *(b"PUT /b HTTP/1.1\r\n" + bad + b"\r\n\r\n" for bad in BAD_LENGTHS)]
@@ -150,7 +150,7 @@ def test_a_fault_is_the_last_that_is_told_however_the_bytes_are_cut(bad: bytes, 
     assert len(recorder.events) == 5
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     st.lists(
         st.one_of(

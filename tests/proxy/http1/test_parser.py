@@ -93,7 +93,7 @@ def valid_requests(draw: st.DrawFn) -> bytes:
     return head + CHUNKED + framed + b"0\r\n" + trailer + b"\r\n"
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(valid_requests(), min_size=1, max_size=3), st.data())
 def test_requests_are_the_same_however_their_bytes_are_cut(
     requests: list[bytes], data: st.DataObject

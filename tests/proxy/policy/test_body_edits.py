@@ -52,7 +52,7 @@ def spaced(draw: st.DrawFn, value: Any) -> str:
     return gap + json.dumps(value, ensure_ascii=draw(st.booleans())) + gap
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(data=st.data(), value=OBJECTS, fields=st.dictionaries(NAMES, VALUES, min_size=1, max_size=3))
 def test_fields_are_set_and_every_other_byte_survives(
     data: st.DataObject, value: dict[str, Any], fields: dict[str, Any]
@@ -67,7 +67,7 @@ def test_fields_are_set_and_every_other_byte_survives(
     assert edited == one_by_one
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(data=st.data(), value=OBJECTS, name=NAMES)
 def test_only_the_span_of_one_value_changes(data: st.DataObject, value: dict[str, Any], name: str) -> None:
     text = data.draw(spaced(value))

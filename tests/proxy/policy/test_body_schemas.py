@@ -145,7 +145,7 @@ def test_shorthand_says_what_it_reads_like(texts: list[str], body: Any, expected
     assert fits(build_schema(texts), body) is expected
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     path=st.lists(st.text("abc", min_size=1, max_size=2), min_size=1, max_size=4),
     value=st.text('a1.="t', max_size=4),

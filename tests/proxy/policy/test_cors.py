@@ -197,7 +197,7 @@ def test_the_answer_to_a_preflight_is_left_as_it_is() -> None:
     assert policy().apply(preflight(), answer) == answer
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     origin=st.one_of(st.just(ORIGIN), st.binary(max_size=40)),
     listed=st.booleans(),

@@ -20,7 +20,7 @@ def make(match_path: str = "/v1/*", **fields: object) -> CompiledRoute:
     return compile_route(Route("rt", "rt", match_path, "h", **fields))  # type: ignore[arg-type]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(wide=PATTERNS, narrow=PATTERNS, paths=st.lists(st.text("ab/", max_size=6), min_size=1, max_size=20))
 def test_what_is_said_to_be_covered_is_covered(wide: str, narrow: str, paths: list[str]) -> None:
     try:

@@ -23,7 +23,7 @@ RANDOMNESS = st.text(BASE62, min_size=RANDOM_LENGTH, max_size=RANDOM_LENGTH)
 SECRET = build_secret("fg_", "0123456789abcdefghijABCDEFGHIJ")
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(randomness=RANDOMNESS)
 def test_key_is_prefix_randomness_and_the_crc32_in_base62(randomness: str) -> None:
     secret = build_secret("fg_", randomness)
@@ -35,7 +35,7 @@ def test_key_is_prefix_randomness_and_the_crc32_in_base62(randomness: str) -> No
     assert value == zlib.crc32(("fg_" + randomness).encode())
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(randomness=RANDOMNESS, place=st.integers(0, 38), other=st.sampled_from(BASE62))
 def test_one_mistyped_character_is_noticed(randomness: str, place: int, other: str) -> None:
     secret = build_secret("fg_", randomness)
@@ -52,7 +52,7 @@ def test_cut_or_changed_key_has_no_valid_checksum(secret: str) -> None:
 
 
 @given(secret=st.binary(max_size=60))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_digest_is_the_named_sha256(secret: bytes) -> None:
     assert digest_secret(secret) == f"sha256:{hashlib.sha256(secret).hexdigest()}"
 
@@ -61,7 +61,7 @@ def test_hint_shows_the_first_and_the_last_four_characters() -> None:
     assert hint_of(SECRET) == f"fg_0…{SECRET[-4:]}"
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(secret=st.text(BASE62, max_size=60))
 def test_hint_never_shows_more_than_eight_characters_nor_any_of_a_short_secret(secret: str) -> None:
     hint = hint_of(secret)

@@ -116,7 +116,7 @@ def test_target_follows_the_rule_of_the_route_and_the_query_goes_along(
     assert forwarded(ask(path, query=query)).target_url == url + ("?" + query.decode() if query else "")
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     rest=st.text("ab/.%2eE5cF;\\~", max_size=12).map(str.encode),
     query=st.binary(max_size=8).filter(lambda query: all(0x21 <= byte <= 0x7E for byte in query)),
@@ -138,7 +138,7 @@ def test_no_pattern_can_be_made_to_cut_a_dot_segment_out_of_a_name(path: bytes) 
     assert decision.key is not None
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     prefix=st.sampled_from([b"/u-", b"/loose", b"/strip/", b"/files/"]),
     rest=st.text(".%2eE/a", max_size=10).map(str.encode),
@@ -323,7 +323,7 @@ def test_body_is_asked_for_where_a_rule_needs_it(path: bytes, key: str, header: 
     assert decision.key.key_id == f"key_{key}"
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     path=st.sampled_from([b"/body/x", b"/body/open", b"/edit/x", b"/v1/x"]),
     key=st.sampled_from(["good", "model"]),

@@ -163,7 +163,7 @@ HOP = st.one_of(
 CHAIN = st.lists(HOP, max_size=6).map(lambda hops: ",".join(hops).encode("utf-8"))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(lines=st.lists(CHAIN, max_size=3), seen=st.ip_addresses(v=4, network="203.0.113.0/24"))
 def test_whatever_a_client_sends_the_address_that_the_proxy_saw_is_the_client(
     lines: list[bytes], seen: object
@@ -175,7 +175,7 @@ def read_headers(lines: list[bytes]) -> HeaderPairs:
     return [(b"x-forwarded-for", line) for line in lines]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(lines=st.lists(st.one_of(CHAIN, st.binary(max_size=40)), max_size=4))
 def test_a_chain_on_its_way_is_bounded_plain_addresses_that_end_in_the_peer(lines: list[bytes]) -> None:
     found = resolve(*read_headers(lines))

@@ -121,7 +121,7 @@ PATH_PIECES = st.sampled_from(
 )
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=250)
 @given(pieces=st.lists(PATH_PIECES, max_size=8))
 def test_accepted_path_keeps_its_segments_however_a_backend_reads_it(pieces: list[bytes]) -> None:
     path = b"/" + b"".join(pieces)

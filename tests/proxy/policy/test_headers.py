@@ -73,7 +73,7 @@ def test_backend_is_told_who_asked_and_under_which_id() -> None:
     assert dict(sent[1:]) == OWN
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     headers=st.lists(
         st.tuples(
@@ -121,7 +121,7 @@ NAMES = st.sampled_from([b"accept", b"x-a", b"x-b", b"content-type", b"x-tenant"
 TOKEN_CASE = st.sampled_from([bytes.lower, bytes.upper, bytes.title])
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     headers=st.lists(st.tuples(NAMES, st.just(b"theirs")), max_size=8),
     named=st.lists(st.lists(NAMES, max_size=4), min_size=1, max_size=2),

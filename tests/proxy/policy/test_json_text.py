@@ -19,7 +19,7 @@ VALUES: st.SearchStrategy[Any] = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(value=VALUES, ascii_only=st.booleans(), indent=st.sampled_from([None, 2]))
 def test_what_a_json_library_writes_is_read_as_it_was(
     value: Any, ascii_only: bool, indent: int | None
@@ -28,13 +28,13 @@ def test_what_a_json_library_writes_is_read_as_it_was(
     assert parse_json(text.encode()) == value
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(value=VALUES)
 def test_what_is_written_is_read_again(value: Any) -> None:
     assert parse_json(dump_json(value)) == value
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(raw=st.binary(max_size=20) | st.text('[]{}",:01eE.-ntfau \\dD8\n', max_size=20).map(str.encode))
 def test_any_bytes_are_a_value_or_an_error_with_a_place(raw: bytes) -> None:
     try:

@@ -79,7 +79,7 @@ def test_a_refused_request_costs_nothing() -> None:
     ]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(SMALL_LIMITS, st.lists(st.integers(0, 20 * SECOND_NS), max_size=60))
 def test_no_more_pass_between_any_two_times_than_burst_and_rate_allow(limit: Limit, steps: list[int]) -> None:
     caller = Caller(limit)
@@ -89,7 +89,7 @@ def test_no_more_pass_between_any_two_times_than_burst_and_rate_allow(limit: Lim
             assert count <= limit.burst + (until - since) // limit.interval_ns
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(RATES)
 def test_a_minute_never_brings_more_than_the_rate_and_hardly_less(rate: int) -> None:
     interval_ns = build_limit(rate).interval_ns
@@ -97,7 +97,7 @@ def test_a_minute_never_brings_more_than_the_rate_and_hardly_less(rate: int) -> 
     assert (interval_ns - 1) * rate < MINUTE_NS
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(SMALL_LIMITS, st.lists(st.integers(0, 20 * SECOND_NS), max_size=40))
 def test_one_that_waits_as_told_is_admitted_and_not_much_earlier(limit: Limit, steps: list[int]) -> None:
     caller = Caller(limit)
@@ -110,7 +110,7 @@ def test_one_that_waits_as_told_is_admitted_and_not_much_earlier(limit: Limit, s
             assert caller.ask(after_ns=told).is_admitted
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(SMALL_LIMITS, st.lists(st.integers(0, 20 * SECOND_NS), min_size=1, max_size=40))
 def test_as_many_as_are_said_to_remain_do_remain(limit: Limit, steps: list[int]) -> None:
     caller = Caller(limit)
@@ -122,7 +122,7 @@ def test_as_many_as_are_said_to_remain_do_remain(limit: Limit, steps: list[int])
     assert rest.ask_until_refused() == verdict.remaining
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(SMALL_LIMITS, st.integers(1, 10))
 def test_when_the_reset_is_over_the_whole_burst_is_back_and_not_before(limit: Limit, asked: int) -> None:
     caller = Caller(limit)
@@ -135,7 +135,7 @@ def test_when_the_reset_is_over_the_whole_burst_is_back_and_not_before(limit: Li
     assert caller.ask_until_refused() == limit.burst
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(LIMITS, st.integers(-(2**63), 2**63 - 1), st.integers(0, FULL_NS_MAX))
 def test_whatever_a_slot_holds_no_number_is_negative_too_large_or_a_lock_out(
     limit: Limit, arrival_ns: int, now_ns: int

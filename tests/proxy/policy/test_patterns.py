@@ -103,13 +103,13 @@ def test_pattern_does_not_match(text: str, path: str) -> None:
     assert compile_pattern(text).match(path.encode()) is None
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=250)
 @given(text=PATTERNS.filter(reads_as_pattern), path=PATHS)
 def test_any_path_matches_just_when_the_slow_matcher_says_so(text: str, path: str) -> None:
     assert bool(compile_pattern(text).match(path.encode())) == matches_slowly(text, path)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(text=PATTERNS.filter(reads_as_pattern), data=st.data())
 def test_a_path_made_after_the_pattern_matches_just_when_the_slow_matcher_says_so(
     text: str, data: st.DataObject
@@ -121,7 +121,7 @@ def test_a_path_made_after_the_pattern_matches_just_when_the_slow_matcher_says_s
     assert bool(compile_pattern(text).match(path.encode())) == matches_slowly(text, path)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     pieces=st.lists(st.sampled_from(["/", "a", "-", ".", "{x}", "{y}", "{z}"]), max_size=8), data=st.data()
 )

@@ -69,7 +69,7 @@ def test_path_entry_does_not_decode_the_path() -> None:
     assert not permits("/v1/models", path=b"/v1/%6Dodels")
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     entries=st.lists(st.sampled_from(ENTRIES), min_size=1),
     method=st.sampled_from(["GET", "POST"]),

@@ -91,7 +91,7 @@ def scan(routes: list[Route], head: RequestHead) -> str | None:
     return None
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(routes=st.lists(ROUTES, max_size=6, unique_by=lambda route: route.route_id), head=HEADS)
 def test_table_finds_just_what_a_scan_finds_in_whatever_order_it_was_built(
     routes: list[Route], head: RequestHead

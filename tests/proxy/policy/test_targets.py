@@ -149,7 +149,7 @@ def test_placeholders_and_a_stripped_prefix_exclude_each_other() -> None:
         parse_target("http://host/x/{id}", strip_prefix=True, pattern=compile_pattern("/user/{id}"))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(segments=st.lists(SEGMENT, max_size=5))
 def test_without_a_target_path_the_very_same_path_is_sent(segments: list[str]) -> None:
     path = ("/" + "/".join(segments)).encode()
@@ -181,7 +181,7 @@ def test_what_follows_the_stripped_prefix_is_appended(
     assert build(pattern, target_path, path, strip_prefix=True) == sent
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(base=st.sampled_from(["", "/", "/b", "/b/"]), segments=st.lists(SEGMENT, min_size=1, max_size=5))
 def test_stripping_changes_nothing_but_the_prefix(base: str, segments: list[str]) -> None:
     rest = "/".join(segments).encode()
@@ -189,7 +189,7 @@ def test_stripping_changes_nothing_but_the_prefix(base: str, segments: list[str]
     assert sent == base.rstrip("/").encode() + b"/" + rest
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     template=st.lists(st.sampled_from(["/x", "-", "{a}", "{b}", "{rest}", "/"]), max_size=6).map("".join),
     values=st.tuples(SEGMENT, SEGMENT, st.lists(SEGMENT, max_size=3).map("/".join)),

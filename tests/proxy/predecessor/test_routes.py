@@ -98,7 +98,7 @@ def test_requests_go_where_they_went(changes: dict[str, object], path: str, url:
     assert send([row], "GET", path) == url
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     st.lists(
         st.fixed_dictionaries(
@@ -173,7 +173,7 @@ def test_a_literal_secret_is_kept_and_quoted_in_no_note() -> None:
     assert "sk-backend-secret" not in repr(notes)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     st.fixed_dictionaries(
         {

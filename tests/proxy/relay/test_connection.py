@@ -67,7 +67,7 @@ async def read_all(connection: BackendConnection) -> bytes:
     ("answer", "body"), [(PLAIN, b"hello"), (CHUNKED, b"hello world"), (INTERIM, b"hello")]
 )
 @given(data=st.data())
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_an_answer_split_anywhere_reads_the_same(answer: bytes, body: bytes, data: st.DataObject) -> None:
     cuts = sorted(data.draw(st.sets(st.integers(1, len(answer) - 1), max_size=8)))
     places = [0, *cuts, len(answer)]

@@ -65,7 +65,7 @@ def test_a_request_is_counted_with_its_route_and_whether_it_streamed() -> None:
     assert sum(totals.routes[NO_ROUTE].first_byte.buckets) == 0
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(times=st.lists(st.one_of(st.integers(0, 10**10), st.sampled_from(BOUNDS)), max_size=20))
 def test_a_histogram_has_every_time_in_the_first_bound_that_it_does_not_exceed(times: list[int]) -> None:
     counters = Counters()

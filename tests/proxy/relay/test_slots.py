@@ -279,7 +279,7 @@ def test_a_key_is_found_where_it_was_put() -> None:
     assert (words[place + 2], words[other + 2]) == (42, 0)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.tuples(st.integers(1, 40), st.integers(0, 2 * NOW_NS)), max_size=60))
 def test_a_busy_key_is_forgotten_only_where_all_are_busy(steps: list[tuple[int, int]]) -> None:
     words = words_without_a_file()

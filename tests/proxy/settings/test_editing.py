@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 from hypothesis import given
-from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from proxy.errors import ConfigurationError, InvalidInputError
@@ -70,7 +69,6 @@ def lost_lines(old: FoundFile, new: FoundFile) -> list[str]:
     return [line[2:] for line in lines if line.startswith("- ")]
 
 
-@hypothesis_settings(deadline=None)
 @given(st.sampled_from(LAYOUTS), st.lists(CHANGES, min_size=1, max_size=4))
 def test_whatever_the_layout_only_what_was_meant_changes(layout: str, changes: list[tuple[str, str]]) -> None:
     found = file_of(layout)
@@ -105,7 +103,6 @@ def plain_file(name: str, text: str) -> str:
     return f"{section}: {{{key}: {value}}}\n"
 
 
-@hypothesis_settings(deadline=None)
 @given(st.sampled_from(LAYOUTS), CHANGES)
 def test_taking_out_what_was_put_in_leaves_the_default(layout: str, change: tuple[str, str]) -> None:
     name, text = change

@@ -41,7 +41,7 @@ def read(database: Database, spans: list[Span], condition: object = EVERY) -> li
     return [*read_facts(database, spans, condition, values, [fn.SUM(LogFact.request_size)])]
 
 
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     places=st.sets(st.integers(0, 60), max_size=40),
     bounds=st.lists(st.integers(-5, 70), min_size=2, max_size=8).map(sorted),

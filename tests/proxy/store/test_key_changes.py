@@ -189,7 +189,7 @@ STEPS = st.lists(
 )
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(STEPS)
 def test_whatever_is_rotated_no_secret_opens_two_keys(
     tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[int, str | None]]

@@ -75,7 +75,7 @@ KEYS = st.lists(
 )
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(KEYS)
 def test_sources_agree_with_the_list_of_keys(
     tmp_path_factory: pytest.TempPathFactory, keys: list[dict[str, Any]]

@@ -50,7 +50,7 @@ def test_an_unknown_key_has_made_no_requests(database: Database) -> None:
     assert count_requests(database, "bad\udcff", [NOON]) == [{"start": NOON, "requests": 0, "errors": 0}]
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(
     st.lists(st.integers(0, 7200), min_size=1, max_size=20),
     st.sets(st.integers(0, 100), min_size=1, max_size=6),

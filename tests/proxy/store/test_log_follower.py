@@ -197,7 +197,7 @@ def test_what_is_in_flight_is_found_by_an_index(database: Database) -> None:
     assert any("audit_logs_in_flight" in plan for plan in plans)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.sampled_from(["begin", "end", "record", "poll"]), max_size=30))
 def test_every_beginning_seen_and_every_end_is_told_once(database: Database, steps: list[str]) -> None:
     with database.transaction():

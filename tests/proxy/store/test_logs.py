@@ -54,7 +54,7 @@ def test_a_list_goes_on_before_or_after_a_request(database: Database) -> None:
         list_logs(database, EVERYTHING, before="log_nosuch")
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.integers(0, 3), max_size=12), st.integers(1, 5))
 def test_pages_in_either_direction_hold_every_request_once(
     database: Database, seconds: list[int], size: int

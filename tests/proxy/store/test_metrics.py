@@ -43,7 +43,7 @@ def top_of(rows: list[Row], name: str) -> list[tuple[int, int]]:
     return sorted(((len(group), sum(map(is_error, group))) for group in groups), reverse=True)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(rows=traffic, rows_per_reading=st.integers(1, 40), minutes=st.integers(1, 90))
 def test_a_picture_has_the_figures_of_its_requests(
     database: Database, rows: list[Row], rows_per_reading: int, minutes: int
@@ -69,7 +69,7 @@ def test_a_picture_has_the_figures_of_its_requests(
         assert group.streams == sum(row["is_stream"] for row in part)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     rows=traffic,
     rows_per_reading=st.integers(1, 40),
@@ -87,7 +87,7 @@ def test_a_bucket_has_the_figures_of_its_requests(
     ]
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(rows=traffic)
 def test_a_filter_chooses_the_requests(database: Database, rows: list[Row]) -> None:
     wanted = LogFilter(keys=["key_1"], sources=["ci", "app"], since=UNTIL)

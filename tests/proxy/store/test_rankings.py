@@ -46,7 +46,7 @@ def pick(row: Row, *names: str) -> Row:
 DURATIONS = ("requests", "avg_ms", "p50_ms", "p95_ms", "p99_ms")
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(rows=traffic, rows_per_reading=st.integers(1, 40), kind=st.sampled_from([*COLUMNS]))
 def test_each_group_has_the_figures_of_its_requests(
     database: Database, rows: list[Row], rows_per_reading: int, kind: Kind
@@ -66,7 +66,7 @@ def test_each_group_has_the_figures_of_its_requests(
         assert next(iter(top)) == field
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(rows=traffic, rows_per_reading=st.integers(1, 40))
 def test_errors_are_told_by_their_reasons_or_else_by_their_statuses(
     database: Database, rows: list[Row], rows_per_reading: int

@@ -278,7 +278,7 @@ def _without_nulls(value: Any) -> Any:
     return [_without_nulls(one) for one in value] if isinstance(value, list) else value
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.text(), st.integers(1, 40))
 def test_a_stream_of_the_mock_merges_to_its_plain_answer(prompt: str, tokens_max: int) -> None:
     fields = {"model": "m", "messages": [{"role": "user", "content": prompt}], "max_tokens": tokens_max}
@@ -295,7 +295,7 @@ def test_a_stream_of_the_mock_merges_to_its_plain_answer(prompt: str, tokens_max
     assert merged | {"id": whole["id"]} == whole  # ids are made from the request's bytes, which differ
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(st.lists(st.tuples(st.integers(0, 2), st.text(max_size=4), st.booleans()), min_size=1, max_size=12))
 def test_text_in_any_pieces_of_any_choices_is_whole(pieces: list[tuple[int, str, bool]]) -> None:
     chunks = [

@@ -93,7 +93,7 @@ def test_the_number_of_values_is_bounded_and_the_length_of_text_is_not() -> None
     assert read_object('{"x":"' + "y" * 3 * VALUES_MAX + '"}') is not None
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(st.dictionaries(st.text(max_size=3), VALUES, max_size=4), st.booleans())
 def test_any_object_survives(value: dict[str, Any], is_escaped: bool) -> None:
     text = json.dumps(value, ensure_ascii=is_escaped)
@@ -102,7 +102,7 @@ def test_any_object_survives(value: dict[str, Any], is_escaped: bool) -> None:
     assert json.loads(encode(freeze(read_object(text)))) == value
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(st.text(st.sampled_from('{}[]",:\\ud83cdeNa1.e-\t')) | st.text())
 def test_any_text_is_an_object_or_none_and_what_is_written_is_json(text: str) -> None:
     for candidate in (text, "{" + text + "}", '{"a":"' + text + '"}', '{"a":[' + text + "]}"):

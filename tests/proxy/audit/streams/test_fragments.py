@@ -77,7 +77,7 @@ def test_reasoning_details_grow_by_index() -> None:
     }
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(st.lists(st.tuples(st.integers(-3, 3) | st.integers(), st.text(max_size=3)), max_size=12))
 def test_entries_stand_by_index_however_they_come(pieces: list[tuple[int, str]]) -> None:
     entries = Entries(Room())

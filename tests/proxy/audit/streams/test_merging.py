@@ -334,7 +334,7 @@ EVENTS = st.dictionaries(
 SEEDS = [b"", *(body for _, body in ALL.values())]
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(
     st.sampled_from(SEEDS),
     st.lists(st.tuples(st.sampled_from(WORDS[:-1]), EVENTS), max_size=8),
@@ -350,7 +350,7 @@ def test_events_of_any_shape_never_raise(seed: bytes, events: list[tuple[str, An
         assert merged is None or isinstance(json.loads(merged), dict)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(
     st.sampled_from(list(ALL.values())),
     st.lists(st.tuples(st.integers(0, 2000), st.binary(max_size=3)), max_size=6),

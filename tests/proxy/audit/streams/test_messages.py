@@ -106,7 +106,7 @@ def test_the_anthropic_sdk_puts_the_same_together(name: str) -> None:
     assert merge(body) | {"stop_details": None} == snapshot.to_dict(mode="json")
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.text(), st.integers(1, 40))
 def test_a_stream_of_the_mock_merges_to_its_plain_answer(prompt: str, tokens_max: int) -> None:
     fields = {"model": "m", "messages": [{"role": "user", "content": prompt}], "max_tokens": tokens_max}

@@ -81,7 +81,7 @@ def read_whole(
     return events, retry, dropped
 
 
-@settings(deadline=None, max_examples=500)
+@settings(max_examples=500)
 @given(STREAMS, CUTS)
 def test_any_stream_cut_anywhere_reads_as_a_plain_reader_reads_it_whole(
     stream: bytes, cuts: list[int]
@@ -92,7 +92,7 @@ def test_any_stream_cut_anywhere_reads_as_a_plain_reader_reads_it_whole(
     assert read(stream, list(range(len(stream))))[0] == events
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(ASCII_STREAMS, CUTS, st.integers(0, 30))
 def test_the_bound_drops_the_same_events_wherever_the_stream_is_cut(
     stream: bytes, cuts: list[int], event_bytes_max: int
@@ -102,7 +102,7 @@ def test_the_bound_drops_the_same_events_wherever_the_stream_is_cut(
     assert (events, reader.retry_ms, reader.dropped) == read_whole(stream, event_bytes_max)
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(STREAMS, CUTS)
 def test_what_is_unfinished_does_not_depend_on_the_pieces(stream: bytes, cuts: list[int]) -> None:
     assert read(stream, cuts)[1].unfinished() == read(stream)[1].unfinished()
