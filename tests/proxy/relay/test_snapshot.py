@@ -13,7 +13,7 @@ import pytest
 
 from proxy.errors import DatabaseError
 from proxy.policy.credentials import digest_secret
-from proxy.relay.snapshot import SnapshotSource
+from proxy.relay.snapshot import POLL_SECONDS, SnapshotSource
 from proxy.store.database import Database, open_database
 from proxy.store.key_changes import rotate_key
 from proxy.store.keys import create_key, set_keys_active
@@ -53,6 +53,10 @@ def source(database: Database, path: Path, tmp_path: Path) -> Iterator[SnapshotS
     )
     yield made
     made.stop()
+
+
+def test_the_database_is_looked_at_often_enough_for_a_change_to_count_within_a_second() -> None:
+    assert 2 * POLL_SECONDS <= 1
 
 
 def test_the_first_snapshot_is_there_when_start_returns(database: Database, source: SnapshotSource) -> None:
