@@ -86,8 +86,10 @@ class Scribe:
         return self._mask.apply(data, sorted(strange, key=len, reverse=True))
 
     def find_presented(self, headers: HeaderPairs, query: bytes) -> list[bytes]:
-        """Return the secrets that a request presents."""
-        return find_presented(headers, query, self._redacted)
+        """Return the secrets that a request presents, and that nothing else would mask; the longest first."""
+        found = find_presented(headers, query, self._redacted)
+        # Nearly always it is one key, of this gateway.
+        return [secret for secret in found if not self._mask.covers(secret)]
 
     def _write_field(self, pair: tuple[bytes, bytes]) -> str:
         name, value = pair
@@ -103,7 +105,7 @@ class Scribe:
     def _mask_text(self, raw: bytes, presented: Sequence[bytes]) -> str:
         kept = raw[: TEXT_MAX + self.find_margin(presented)]
         masked = self._mask.apply(kept, presented)
-        return _decode(masked[:TEXT_MAX], is_whole=len(masked) <= TEXT_MAX)
+        return _decode(masked) if len(masked) <= TEXT_MAX else _decode_beginning(masked[:TEXT_MAX])
 
     def _write_text(self, raw: bytes) -> str:
         text = self._mask_text(raw, ())
@@ -112,10 +114,18 @@ class Scribe:
         return text
 
 
-def _decode(raw: bytes, *, is_whole: bool = True) -> str:
+def _decode(raw: bytes) -> str:
     """Return text that is UTF-8, as clients write it, or else what RFC 9110 section 5.5 once said it was."""
     try:
-        return codecs.getincrementaldecoder("utf-8")().decode(raw, final=is_whole)
+        return raw.decode()
+    except UnicodeDecodeError:
+        return raw.decode("latin-1")
+
+
+def _decode_beginning(raw: bytes) -> str:
+    """Return the same of a text that was cut, perhaps in the middle of a character."""
+    try:
+        return codecs.getincrementaldecoder("utf-8")().decode(raw)
     except UnicodeDecodeError:
         return raw.decode("latin-1")
 
@@ -131,7 +141,7 @@ def _may_show(text: str, secrets: Sequence[bytes]) -> bool:
 
 
 def _holds_any(data: bytes, secrets: Sequence[bytes]) -> bool:
-    return any(map(data.__contains__, secrets))
+    return any(secret in data for secret in secrets)
 
 
 def _remember(known: dict[_K, str], key: _K, text: str) -> None:

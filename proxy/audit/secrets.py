@@ -43,10 +43,18 @@ class SecretMask:
         longest_first = sorted(forms, key=lambda form: (-len(form), form))
         self._pattern = re.compile(b"|".join([key, *map(re.escape, longest_first)]))
         self._beginnings = tuple({key_prefix.encode(), *forms})
-        self.margin = max([len(key_prefix) + RANDOM_LENGTH + _CHECKSUM_LENGTH, *map(len, forms)])
+        self._key_prefix = key_prefix.encode()
+        self._key_size = len(key_prefix) + RANDOM_LENGTH + _CHECKSUM_LENGTH
+        self.margin = max([self._key_size, *map(len, forms)])
 
     def __repr__(self) -> str:
         return f"SecretMask({len(self._beginnings) - 1} secrets)"
+
+    def covers(self, secret: bytes) -> bool:
+        """Tell whether a secret is a key of this gateway's form, which is masked anyway."""
+        if len(secret) != self._key_size or not secret.startswith(self._key_prefix):
+            return False
+        return secret[len(self._key_prefix) :].isalnum()
 
     def apply(self, data: bytes, presented: Sequence[bytes] = ()) -> bytes:
         """Return the bytes with every secret replaced, those of `find_presented` too.
@@ -77,10 +85,9 @@ def find_presented(headers: HeaderPairs, query: bytes, redacted: frozenset[bytes
                 found.append(value.rpartition(b" ")[2])
     if query:
         found += find_parameters(query)
-    if not found:
-        return found
-    distinct = {secret for secret in found if len(secret) >= SECRET_BYTES_MIN}
-    return sorted(distinct, key=len, reverse=True)[:PRESENTED_MAX]
+    if len(found) > 1:
+        found = sorted(set(found), key=len, reverse=True)[:PRESENTED_MAX]
+    return [secret for secret in found if len(secret) >= SECRET_BYTES_MIN]
 
 
 def build_mask(

@@ -56,7 +56,6 @@ _LIMITED_RESPONSE_DROPPED = _RESPONSE_DROPPED | LIMIT_HEADERS
 _NOT_FOR_ROUTES = HOP_BY_HOP | (_SET_BY_GATEWAY - {b"forwarded", b"host", b"x-real-ip"})
 # Whatever else a proxy may say by such a name: of a client that is not one it is not believed.
 _FORWARDED = b"x-forwarded-"
-_FORWARDED_SIZE = len(_FORWARDED)
 _PSEUDONYM = b" fastgate"
 _UNDERSCORE = 0x5F  # looking for a byte by its number takes a tenth of the time of looking for b"_"
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -125,9 +124,9 @@ def build_request_headers(
     via = b""
     for pair in head.headers:
         name = pair[0]
-        plain = name.replace(b"_", b"-") if _UNDERSCORE in name else name
-        if name not in dropped and (plain is name or plain not in dropped):
-            if forwarded is not None or plain[:_FORWARDED_SIZE] != _FORWARDED:
+        if name not in dropped and (_UNDERSCORE not in name or name.replace(b"_", b"-") not in dropped):
+            # Most names come before it in the alphabet, which takes half the time to see.
+            if name < _FORWARDED or forwarded is not None or not _is_forwarding(name):
                 kept.append(pair)
         elif name == b"connection":
             dropped = dropped | connection_tokens(pair[1])
@@ -155,6 +154,10 @@ def build_request_headers(
         kept += own
     kept += rules.added
     return kept
+
+
+def _is_forwarding(name: bytes) -> bool:
+    return name.replace(b"_", b"-").startswith(_FORWARDED)
 
 
 def filter_response_headers(headers: HeaderPairs, *, is_limited: bool = False) -> list[tuple[bytes, bytes]]:
