@@ -22,7 +22,7 @@ from proxy.policy.explanation import Candidate, Explanation, explain
 from proxy.policy.model import ApiKey, RequestHead, Route
 from proxy.policy.own_pages import own_paths
 from proxy.policy.routing import RouteTable, build_route_table, compile_route
-from proxy.references import find_dangling, resolve_headers
+from proxy.references import examine_references, find_dangling, resolve_headers
 from proxy.relay.bounds import build_bounds
 from proxy.relay.disclosure import Disclosure, find_secrets
 from proxy.relay.transports import find_authority_fault
@@ -119,8 +119,12 @@ class Rehearsal:
         """Return the table that the gateway would have, with the route as it is to be tried."""
         strip = self.settings.proxy.strip_headers
         others = [other for row in self.rows if (other := _build_usable(row)) is not None]
-        usable = [other for other in others if other.route_id != route.route_id]
+        rivals = [other for other in others if other.route_id != route.route_id]
+        usable = [rival for rival in rivals if not self._is_left_out(rival)]
         return build_route_table([*usable, route], strip_headers=strip)
+
+    def _is_left_out(self, route: Route) -> bool:
+        return any(one.is_certain for one in examine_references(route, self.environ, self.folder))
 
     def _explain(self, head: RequestHead, body: bytes, table: RouteTable) -> Explanation:
         route = replace(build_route(self.row), is_active=True)

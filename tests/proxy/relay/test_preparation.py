@@ -51,6 +51,15 @@ def failed_at(prepared: Preparation) -> tuple[str, str, str]:
     return last.name, last.detail, last.hint
 
 
+@pytest.mark.parametrize(("reference", "is_reached"), [("${file:none}", True), ("${env:NOT_HERE}", False)])
+def test_a_route_that_the_gateway_leaves_out_is_in_nobodys_way(
+    tmp_path: Path, reference: str, is_reached: bool
+) -> None:
+    """Of a variable only the gateway can know."""
+    rival = NewRoute("/v1/*", "gpu:2", priority=1, add_headers={"X-Key": reference})
+    assert prepare(rehearse(tmp_path, NewRoute("/v1/*", "gpu:1"), rival)).matched is is_reached
+
+
 def test_what_is_sent_is_described_without_its_secrets(tmp_path: Path) -> None:
     route = NewRoute(
         "/v1/*", "gpu:1", add_headers={"X-Key": SECRET, "Host": "api.test"}, add_body_fields={"seed": 7}
