@@ -32,6 +32,7 @@ class Exchange:
     __slots__ = (
         "_began_us",
         "_begun",
+        "_credentials",
         "_head",
         "_presented",
         "_request_room",
@@ -79,6 +80,7 @@ class Exchange:
         self._response_type: bytes | None = None
         self._target_url: str | None = None
         self._presented = trail.scribe.find_presented(head.headers, head.query)
+        self._credentials = trail.scribe.pick_credentials(self._presented, head.headers)
         room = trail.policy.body_bytes_max
         # How much more is to be kept of each body, and a little beyond, so that no secret is cut in two.
         self._request_room = self._response_room = (
@@ -112,7 +114,7 @@ class Exchange:
 
     def note_origin(self, decision: Forward, origin: str) -> None:
         """Note that another backend than the one that `begin` was told of has answered."""
-        self._target_url = self._trail.scribe.write_text(_target_url(decision, origin), self._presented)
+        self._target_url = self._trail.scribe.write_text(_target_url(decision, origin), self._credentials)
 
     def refuse(self, decision: Decision, status: int, reason: str, response_size: int) -> None:
         """Write `Begin` and `End` in one go, for a request that the gateway answers itself."""
@@ -205,14 +207,14 @@ class Exchange:
         if tap is not None:
             self._trail.tapped_bytes -= len(tap)
 
-    def _take_body(self, tap: bytearray | None, bytes_max: int) -> bytes | None:
+    def _take_body(self, tap: bytearray | None, size: int, bytes_max: int) -> bytes | None:
         if tap is None:
             return None
         self._give_back(tap)
-        return self._trail.scribe.write_body(tap, bytes_max, self._presented)
+        return self._trail.scribe.write_body(tap, bytes_max, self._presented, is_cut=len(tap) < size)
 
     def _take_response_body(self, tap: bytearray | None, bytes_max: int) -> bytes | None:
-        body = self._take_body(tap, bytes_max)
+        body = self._take_body(tap, self.response_size, bytes_max)
         if body and self._presented and self.is_stream and self._trail.policy.merges_streams:
             return self._trail.scribe.mask_spread(body, self._response_type or b"", self._presented)
         return body
@@ -224,12 +226,12 @@ class Exchange:
         route_id = target_url = user_agent = None
         if isinstance(decision, Forward):
             route_id = decision.compiled.route.route_id
-            target_url = scribe.write_text(_target_url(decision, origin), self._presented)
+            target_url = scribe.write_text(_target_url(decision, origin), self._credentials)
         for name, value in head.headers:
             if name == b"user-agent":
-                user_agent = scribe.write_text(value, self._presented)
+                user_agent = scribe.write_text(value, self._credentials)
                 break
-        path = scribe.write_text(head.path, self._presented)
+        path = scribe.write_text(head.path, self._credentials)
         is_shown = trail.policy.include_headers
         headers = scribe.write_headers(head.headers, self._presented) if is_shown else None
         return Begin(
@@ -267,7 +269,7 @@ class Exchange:
             is_stream,
             self.chunks if is_stream else 0,
             scribe.write_headers(headers, self._presented) if headers and policy.include_headers else None,
-            self._take_body(request_body, policy.body_bytes_max),
+            self._take_body(request_body, self.request_size, policy.body_bytes_max),
             self._take_response_body(response_body, response_bytes_max),
             self._response_type.decode("latin-1") if response_body and self._response_type else None,
             # Masking changes lengths: afterwards nobody could tell.

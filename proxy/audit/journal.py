@@ -16,7 +16,14 @@ from pathlib import Path
 import msgspec
 
 from proxy.audit.events import AuditEvent
-from proxy.audit.segments import RECORD_BYTES_MAX, SUFFIX, frame_record, make_journal_directory, stat_segments
+from proxy.audit.segments import (
+    HEADER_BYTES,
+    RECORD_BYTES_MAX,
+    SUFFIX,
+    frame_record,
+    make_journal_directory,
+    stat_segments,
+)
 from proxy.audit.syncing import Syncer
 from proxy.errors import JournalError
 
@@ -85,7 +92,8 @@ class JournalWriter:
         return None
 
     def _append_each(self, events: tuple[AuditEvent, ...], *, within_bound: bool) -> None:
-        if len(events) == 1:
+        # All or nothing: whoever is told of an error tries them all again.
+        if max(len(self._encode((event,))) for event in events) > RECORD_BYTES_MAX - HEADER_BYTES:
             raise JournalError("an event is too long for the journal", hint="lower audit.body_max_size")
         for event in events:
             self.append(event, within_bound=within_bound)

@@ -14,8 +14,8 @@ MASK = b"[redacted]"
 _SCHEME = re.compile(rb"(?:bearer|basic|digest|negotiate) ", re.IGNORECASE)
 # Not in words of every day, among them what clients of models send: `keyword`, `author`, `max_tokens`.
 _WORDS = (
-    rb"(?:key(?!word|board)|(?<!max_)(?<!min_)(?<!new_)token|secret|passw|passphrase|pass(?![a-z])|pwd"
-    rb"|signature|auth(?!or(?!i[sz]))|credential|cookie|jwt)"
+    rb"(?:key(?!word|board)|token(?!s)|(?<!max_)(?<!min_)(?<!max_new_)(?<!min_new_)tokens|secret|passw"
+    rb"|passphrase|pass(?![a-z])|pwd|signature|auth(?!or(?!i[sz]))|credential|cookie|jwt)"
 )
 # Atomic: a name is looked through once, or one that repeats a word would cost the square of its length.
 _SECRET_PARAMETER = re.compile(rb"((?:\A|&)(?:sig|(?>[^=&]*?" + _WORDS + rb")[^=&]*+)=)[^&]+", re.IGNORECASE)

@@ -13,7 +13,7 @@ from typing import TypeVar
 import msgspec
 
 from proxy.audit.redact import MASK, mask_value
-from proxy.audit.secrets import SecretMask, find_presented, list_forms
+from proxy.audit.secrets import SecretMask, find_presented, list_forms, pick_credentials
 from proxy.audit.streams.merging import merge_stream
 from proxy.policy.model import HeaderPairs
 
@@ -67,9 +67,11 @@ class Scribe:
             return self._mask_text(raw, presented)
         return self._texts.get(raw) or self._write_text(raw)
 
-    def write_body(self, tap: bytes | bytearray, bytes_max: int, presented: Sequence[bytes] = ()) -> bytes:
-        """Return at most so many bytes of what was kept of a body: of `bytes_max` and a `margin`."""
-        return self._mask.apply(bytes(tap), presented)[:bytes_max]
+    def write_body(
+        self, tap: bytes | bytearray, bytes_max: int, presented: Sequence[bytes] = (), *, is_cut: bool = False
+    ) -> bytes:
+        """Return at most so many bytes of what was kept of a body, which may have gone on (`is_cut`)."""
+        return self._apply(bytes(tap), presented, is_cut=is_cut)[:bytes_max]
 
     def mask_spread(self, stream: bytes, content_type: bytes, presented: Sequence[bytes]) -> bytes:
         """Return a stream as it is, or, if its events together make up a secret, its one answer, masked.
@@ -91,6 +93,10 @@ class Scribe:
         # Nearly always it is one key, of this gateway.
         return [secret for secret in found if not self._mask.covers(secret)]
 
+    def pick_credentials(self, presented: list[bytes], headers: HeaderPairs) -> list[bytes]:
+        """Return those of them that are looked for in short texts, too."""
+        return pick_credentials(presented, headers, self._redacted) if presented else presented
+
     def _write_field(self, pair: tuple[bytes, bytes]) -> str:
         name, value = pair
         field = self._mask_field(name, value, ())
@@ -102,9 +108,19 @@ class Scribe:
         shown = mask_value(value) if name in self._redacted else self._mask.apply(value, presented)
         return _encode_json((_decode(name), _decode(shown))).decode()
 
+    def _apply(self, data: bytes, presented: Sequence[bytes], *, is_cut: bool) -> bytes:
+        """Return data with every secret masked, and without an end that may be the beginning of one."""
+        masked = self._mask.apply(data, presented)
+        if not is_cut:
+            return masked
+        # However much shorter the masks have made it: behind the last of them a secret may have begun.
+        last = masked.rfind(MASK)
+        end_of_last = last + len(MASK) if last >= 0 else 0
+        return masked[: max(end_of_last, len(masked) - self.find_margin(presented) + 1)]
+
     def _mask_text(self, raw: bytes, presented: Sequence[bytes]) -> str:
         kept = raw[: TEXT_MAX + self.find_margin(presented)]
-        masked = self._mask.apply(kept, presented)
+        masked = self._apply(kept, presented, is_cut=len(kept) < len(raw))
         return _decode(masked) if len(masked) <= TEXT_MAX else _decode_beginning(masked[:TEXT_MAX])
 
     def _write_text(self, raw: bytes) -> str:

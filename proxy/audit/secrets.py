@@ -21,6 +21,8 @@ from proxy.references import find_references, resolve_value
 
 # A shorter one says too little to be worth what masking it would do to ordinary text.
 SECRET_BYTES_MIN = 6
+# In a path a shorter one may be a word, and whoever presents a path would hide what he has called.
+TEXT_SECRET_BYTES_MIN = 16
 PRESENTED_MAX = 32  # secrets that one request can present; of more, the longest are looked for
 # So many masks in one text are no text any more: somebody has made it to cost us time.
 _MASKS_MAX = 4096
@@ -88,6 +90,21 @@ def find_presented(headers: HeaderPairs, query: bytes, redacted: frozenset[bytes
     if len(found) > 1:
         found = sorted(set(found), key=len, reverse=True)[:PRESENTED_MAX]
     return [secret for secret in found if len(secret) >= SECRET_BYTES_MIN]
+
+
+def pick_credentials(
+    presented: Sequence[bytes], headers: HeaderPairs, redacted: frozenset[bytes]
+) -> list[bytes]:
+    """Return those of the presented secrets that are looked for in paths, targets and agents, too.
+
+    Cookies say all kinds of things, and are no credentials of an API.
+    """
+    cookies = b"; ".join([value for name, value in headers if name == b"cookie" and name in redacted])
+    return [
+        secret
+        for secret in presented
+        if len(secret) >= TEXT_SECRET_BYTES_MIN and b"/" not in secret and secret not in cookies
+    ]
 
 
 def build_mask(

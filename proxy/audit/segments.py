@@ -31,6 +31,7 @@ RECORD_BYTES_MAX = 64 * 1024 * 1024
 _ONE = msgspec.msgpack.Decoder(list[AuditEvent])
 _MANY = msgspec.msgpack.Decoder(list[list[AuditEvent]])
 _HEADER = struct.Struct("<II")
+HEADER_BYTES = _HEADER.size  # of a record, before its payload
 _ARRAY_32 = struct.Struct(">BI")  # MessagePack: an array of so many elements follows
 _FOLDER_MODE = 0o700
 

@@ -255,18 +255,53 @@ def test_no_secret_reaches_any_byte_of_the_journal(tmp_path: Path, names: tuple[
 
 
 def test_a_credential_is_masked_in_the_target_the_path_and_the_agent_too(bench: Bench) -> None:
-    headers = [(b"x-api-key", CANARY), (b"user-agent", b"app/" + CANARY)]
-    exchange = bench.open(path=b"/v1/" + CANARY, headers=headers)
-    exchange.begin(forward(b"/v1/" + CANARY))
-    exchange.note_origin(forward(b"/v1/" + CANARY), "http://other:8000")
+    secret = b"CANARY-that-is-long-enough"
+    headers = [(b"x-api-key", secret), (b"user-agent", b"app/" + secret)]
+    exchange = bench.open(path=b"/v1/" + secret, headers=headers)
+    exchange.begin(forward(b"/v1/" + secret))
+    exchange.note_origin(forward(b"/v1/" + secret), "http://other:8000")
     exchange.end()
     begin, end = bench.events()
-    assert CANARY not in bench.bytes()
+    assert b"CANARY" not in bench.bytes()
     assert isinstance(begin, Begin)
     assert isinstance(end, End)
     assert (begin.path, begin.user_agent) == ("/v1/[redacted]", "app/[redacted]")
     assert begin.target_url == "http://backend:8000/v1/[redacted]"
     assert end.target_url == "http://other:8000/v1/[redacted]"
+
+
+@pytest.mark.parametrize("name", [b"cookie", b"x-api-key", b"proxy-authorization"])
+@pytest.mark.parametrize("value", [b"/v1/admin/export", b"http://backend:8000", b"export", b"curl/8.0"])
+def test_a_client_cannot_hide_what_it_calls(bench: Bench, name: bytes, value: bytes) -> None:
+    headers = [(name, b"a=" + value if name == b"cookie" else value), (b"user-agent", b"curl/8.0")]
+    exchange = bench.open(path=b"/v1/admin/export", headers=headers)
+    exchange.begin(forward(b"/v1/admin/export"))
+    begin = bench.events()[0]
+    assert isinstance(begin, Begin)
+    assert (begin.path, begin.target_url) == ("/v1/admin/export", "http://backend:8000/v1/admin/export")
+    assert begin.user_agent == "curl/8.0"
+
+
+@settings(max_examples=100)
+@given(
+    pieces=st.lists(st.sampled_from([b"x" * 7, b"x" * 90, CANARY * 5, CANARY]), max_size=20),
+    sizes=st.lists(st.integers(1, 200), max_size=30),
+    room=st.integers(8, 400),
+)
+def test_a_body_that_is_cut_ends_with_no_piece_of_a_secret(
+    pieces: list[bytes], sizes: list[int], room: int
+) -> None:
+    trail = AuditTrail(None, build_audit_policy(AuditSettings(include_body=True, body_max_size=room)))
+    headers = [(b"x-api-key", CANARY), (b"cookie", b"a=" + CANARY * 5)]
+    exchange = trail.open(RequestHead("POST", b"/", b"", headers), BEGAN_US)
+    body = b"".join(pieces)
+    for size in [*sizes, len(body)]:
+        exchange.take_request_bytes(body[:size])
+        body = body[size:]
+    kept = exchange._build_end(None).request_body or b""
+    assert len(kept) <= room
+    left = kept.replace(MASK, b"").lstrip(b"x")
+    assert MASK.startswith(left), kept
 
 
 def test_configured_names_are_masked_besides(tmp_path: Path) -> None:

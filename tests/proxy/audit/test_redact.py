@@ -41,6 +41,7 @@ def test_configured_names_are_compared_without_case() -> None:
         "API-KEY",
         "access_token",
         "client_secret",
+        *("new_token", "renew_token", "max_token", "access_tokens", "new_tokens"),
         *("X-Pass", "passphrase", "session_cookie", "x-jwt", "credentials"),
         *("authorization", "authorisation", "authcode", "author_key", "keyword_token", "tokens", "api_keys"),
         "password",
