@@ -16,6 +16,8 @@ from fastgate_cli.documents.reading import SECTIONS, Document, Wanted
 from fastgate_cli.documents.route_fields import MASKS, NAME
 from fastgate_cli.headers import KEEP
 from proxy.documents.tree import Faults
+from proxy.errors import InvalidInputError
+from proxy.store.key_checks import check_permissions
 
 Action = Literal["add", "change", "remove"]
 Values = Mapping[str, Any]
@@ -141,6 +143,7 @@ def _compare(
     kind = wanted.shape.kind
     before = current[object_id] if object_id is not None else _NO_VALUES
     after = dict(_fill_secrets(wanted, before, faults))
+    _check_methods(wanted, before, faults)
     if object_id is None:
         given = {"expires_at": expires_at, **after} if kind == "key" else after
         return Change(kind, "add", wanted.object_id, after=given)
@@ -148,6 +151,16 @@ def _compare(
         after.setdefault("key_hint", None)  # the hint at a secret does not outlive it
     change = Change(kind, "change", object_id, before, {**before, **after})
     return change if change.columns else None
+
+
+def _check_methods(wanted: Wanted, before: Values, faults: Faults) -> None:
+    """Tell of permissions whose methods no request can have; those that the database has stay."""
+    permissions = wanted.members.get("permissions")
+    for entry in permissions.value.items if permissions else ():
+        try:
+            check_permissions([entry.text], kept=before.get("permissions", ()))
+        except InvalidInputError as error:
+            faults.add_error(error, entry)
 
 
 def _fill_secrets(wanted: Wanted, before: Values, faults: Faults) -> Iterator[tuple[str, Any]]:

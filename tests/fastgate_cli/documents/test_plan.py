@@ -128,6 +128,17 @@ def test_a_digest_belongs_to_one_key() -> None:
     assert plan(text, state({"bot": {}}), prune=True)[1] == []
 
 
+def test_a_method_that_no_request_can_have_is_a_fault_unless_the_database_has_it() -> None:
+    text = "keys: [{key_id: bot, permissions: [/a, PSOT /v1, PURGE /x]}]"
+    known = state({"bot": {"permissions": ["PURGE /x"], "source_path": "default"}})
+    _, faults = plan(text, known)
+    (fault,) = faults
+    assert fault.startswith("1:")
+    assert "'PSOT' is not a method that the gateway forwards" in fault
+    (change,), faults = plan(text.replace(", PSOT /v1", ""), known)
+    assert (change.columns, faults) == ({"permissions": ["/a", "PURGE /x"]}, [])
+
+
 def test_a_placeholder_keeps_what_the_database_has() -> None:
     secrets = {"add_headers": {"X-Key": "sk-1", "X-B": "b"}, "add_body_fields": {"api_key": "sk-2"}}
     fields = "add_headers: {X-Key: '${keep}', X-B: b}, add_body_fields: {api_key: '${keep}'}"
