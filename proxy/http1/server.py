@@ -85,7 +85,7 @@ class HttpServer:
             self._server.close()
         tasks = [task for connection in tuple(self._connections) if (task := connection.cancel())]
         if tasks:
-            _log.warning("%d requests had not ended in time and were cut", len(tasks))
+            _log.warning("requests that had not ended in time and were cut: %d", len(tasks))
             await asyncio.wait(tasks, timeout=CANCEL_SECONDS)
         for connection in tuple(self._connections):
             connection.break_off()
