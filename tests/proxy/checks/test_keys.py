@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -45,6 +47,20 @@ def test_a_key_that_is_about_to_expire_has_the_command_that_prolongs_it(database
     assert check.fix == f"fastgate keys update {key_id} --expires 90d"
 
 
+@pytest.mark.parametrize("entry", ["PSOT /v1/*", "/v/{a}**", "v1"])
+def test_a_permission_that_allows_nothing_has_the_command_that_takes_it_away(
+    database: Database, entry: str
+) -> None:
+    """Input is refused; what an older version or another program has stored is read all the same."""
+    key_id = make_key(database, None)
+    stored = json.dumps(["/v1/*", entry])
+    database.connection().execute("UPDATE api_keys SET permissions = ?", (stored,))
+    (check,) = check_keys(database, NOW)
+    assert check.status == "warning"
+    assert f"{key_id} of team has the permission {entry!r}, which allows nothing: " in check.detail
+    assert check.fix == f"fastgate keys update {key_id} --remove-permission {shlex.quote(entry)}"
+
+
 def test_an_expired_key_that_is_used_comes_first(database: Database) -> None:
     make_key(database, None)
     expired, expiring = make_key(database, -2 * DAY), make_key(database, DAY)
@@ -73,4 +89,4 @@ def test_many_keys_are_not_many_lines(database: Database) -> None:
         make_key(database, DAY)
     *lines, last = check_keys(database, NOW)
     assert len(lines) == LINES_MAX
-    assert last.detail == "3 more have expired or soon will"
+    assert last.detail == "there are 3 more of these"
