@@ -23,6 +23,8 @@ from proxy.errors import InvalidInputError
 Format = Literal["table", "wide", "json", "jsonl", "csv", "tsv", "id"]
 _DRAWN = ("table", "wide")
 # What a spreadsheet would run as a formula (OWASP, CSV injection).
+# What JSON lets stand as it is, and to a terminal is in part a command (ECMA-48 section 5.3).
+_RAW_CONTROLS = re.compile("[\x7f-\x9f]")
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # noqa: RUF001
 
 
@@ -189,11 +191,7 @@ def _encode(row: Row, columns: Sequence[Column], zone: tzinfo, *, indent: int | 
     fields = {column.name: format_plain(column.value_of(row), zone) for column in columns}
     separators = None if indent else (",", ":")
     text = json.dumps(fields, ensure_ascii=False, indent=indent, separators=separators)
-    # JSON lets these stand as they are, and to a terminal some of them are commands (ECMA-48 section 5.3).
-    return _C1_CONTROLS.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
-
-
-_C1_CONTROLS = re.compile("[\x7f-\x9f]")
+    return _RAW_CONTROLS.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 class _CsvLines:

@@ -12,7 +12,7 @@ import sys
 import time
 
 
-def wait_for(seconds: float) -> None:
+def wait_while_read(seconds: float) -> None:
     """Wait. Raises `BrokenPipeError` as soon as nobody can read any more what stdout would be given."""
     descriptor = _find_pipe()
     if descriptor is None:

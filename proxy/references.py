@@ -100,5 +100,5 @@ def _is_withheld(path: Path) -> bool:
     except PermissionError:
         return True
     except (OSError, ValueError):
-        return False
+        pass
     return False

@@ -20,7 +20,7 @@ from fastgate_cli.commands.log_verify import verify_requests
 from fastgate_cli.context import invocation_of
 from fastgate_cli.options import FieldsOption, JsonOption, OutputOption
 from fastgate_cli.output import print_note, print_rows, print_stream
-from fastgate_cli.reader import wait_for
+from fastgate_cli.reader import wait_while_read
 
 if TYPE_CHECKING:
     from proxy.errors import DatabaseError
@@ -138,7 +138,7 @@ app.command("du")(measure_usage)
 
 def _follow(tail: LogTail) -> Iterator[Row]:
     while True:
-        wait_for(POLL_SECONDS)
+        wait_while_read(POLL_SECONDS)
         yield from tail.poll()
 
 

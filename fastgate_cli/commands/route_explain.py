@@ -113,11 +113,16 @@ def explain_request(
     ]
     row |= _describe_own_page(head, invocation)
     _print(row, printing)
-    for one in (one for route_id, one in dangling if route_id == row["matched"]):
-        print_note(
-            f"note: only the gateway can tell whether {one.reference} stands for something; if it does not, "
-            f"{row['matched']} is left out"
-        )
+    _note_doubts(row["matched"], dangling)
+
+
+def _note_doubts(matched: str | None, dangling: list[tuple[str, Dangling]]) -> None:
+    for route_id, one in dangling:
+        if route_id == matched:
+            print_note(
+                f"note: only the gateway can tell whether {one.reference} stands for something; if it does "
+                f"not, {route_id} is left out"
+            )
 
 
 def _find_dangling(table: CompiledTable, invocation: Invocation) -> list[tuple[str, Dangling]]:

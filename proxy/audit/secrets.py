@@ -125,9 +125,14 @@ def find_secrets(routes: Iterable[Route], environ: Mapping[str, str], folder: Pa
         for name, value in route.add_headers:
             found = _find_secrets(name, value, environ, folder)
             secrets += [secret.encode("latin-1", "replace") for secret in found]
-        for name, text in route.add_body_fields:
-            secrets += [secret.encode() for secret in _find_texts(name, json.loads(text))]
+        secrets += [secret.encode() for secret in find_field_secrets(route)]
     return secrets
+
+
+def find_field_secrets(route: Route) -> Iterator[str]:
+    """Yield the texts in a route's body fields, at any depth, that are named like credentials."""
+    for name, text in route.add_body_fields:
+        yield from _find_texts(name, json.loads(text))
 
 
 def _find_texts(name: str, value: Any) -> Iterator[str]:

@@ -18,7 +18,7 @@ LENGTH_MAX = 500
 _PIECE = re.compile(
     r"\*\*|(?P<wildcard>\*|\{(?P<name>[^{}]*)\})(?P<between>[^/*{}]*(?=\*(?!\*)|\{))?|[^*{}]+|.", re.DOTALL
 )
-_WITH_DEEP = re.compile(r"\*\*.*[*{]|[*}].*\*\*")
+_DEEP_BESIDE_ANOTHER = re.compile(r"\*\*.*[*{]|[*}].*\*\*")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _ALLOWED = re.compile(r"/[!-~]*")
 
@@ -100,7 +100,7 @@ def _check_text(text: str) -> None:
         )
     if "***" in text or text.count("**") > 1:
         raise InvalidInputError(f"the pattern {text!r} has more than one '**'")
-    if any(_WITH_DEEP.search(segment) for segment in text.split("/")):
+    if any(_DEEP_BESIDE_ANOTHER.search(segment) for segment in text.split("/")):
         # Either could take what is the other's, and to try it all takes the square of the path's length.
         raise InvalidInputError(
             f"the pattern {text!r} has '**' beside another wildcard",

@@ -9,7 +9,8 @@ import json
 from collections.abc import Iterable
 from urllib.parse import quote
 
-from proxy.audit.redact import MASK, names_secret
+from proxy.audit.redact import MASK
+from proxy.audit.secrets import find_field_secrets
 from proxy.policy.decide import Forward
 
 SECRET_LENGTH_MIN = 4  # what is shorter would blot out text that it has nothing to do with
@@ -20,12 +21,10 @@ _REPLACEMENT = "\ufffd"
 _UNREADABLE_SHARE_MAX = 0.1
 
 
-def find_secrets(forward: Forward, header_names: frozenset[bytes]) -> list[str]:
+def list_sent_secrets(forward: Forward, header_names: frozenset[bytes]) -> list[str]:
     """Return the values of these headers, and of body fields that are named like credentials."""
     texts = [value.decode("latin-1") for name, value in forward.headers if name in header_names]
-    for name, value in forward.compiled.route.add_body_fields:
-        field = json.loads(value) if names_secret(name) else None
-        texts += [field] if isinstance(field, str) else []
+    texts += find_field_secrets(forward.compiled.route)
     # A scheme such as `Bearer` keeps nothing unknown.
     return [text for value in texts for text in (value, value.rpartition(" ")[2])]
 

@@ -109,12 +109,16 @@ class Forwarding:
             code = UpstreamInvalidError.code if is_truncated else failure.code
             error = await self._fail((failure.status, code, failure.message), failure.code)
         finally:
-            self._watch.stop()
-            if error is not None and not self._exchange.answered:
-                self._exchange.forget_response()
-                self._exchange.status = 500 if error is INTERNAL_ERROR else None
-            self._exchange.end(error)
+            self._end(error)
         return error
+
+    def _end(self, error: str | None) -> None:
+        self._watch.stop()
+        if error is not None and not self._exchange.answered:
+            self._exchange.forget_response()
+            if error is INTERNAL_ERROR:
+                self._exchange.status = 500
+        self._exchange.end(error)
 
     async def _relay(self, response: httpx.Response) -> None:
         exchange, send = self._exchange, self._send

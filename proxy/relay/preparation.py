@@ -24,7 +24,7 @@ from proxy.policy.own_pages import own_paths
 from proxy.policy.routing import RouteTable, build_route_table, compile_route
 from proxy.references import examine_references, find_dangling, resolve_headers
 from proxy.relay.bounds import build_bounds
-from proxy.relay.disclosure import Disclosure, find_secrets
+from proxy.relay.disclosure import Disclosure, list_sent_secrets
 from proxy.relay.transports import find_authority_fault
 from proxy.settings import Settings
 from proxy.store.models import Row
@@ -97,7 +97,7 @@ class Rehearsal:
         if isinstance(decision, Forward):
             secret = self._secret_names(decision)
             prepared.forward = decision
-            prepared.disclosure = Disclosure(find_secrets(decision, secret))
+            prepared.disclosure = Disclosure(list_sent_secrets(decision, secret))
             prepared.target_url = describe_url(decision.compiled.origin, decision.target)
             prepared.stages.append(_describe_transform(head, body, decision, secret))
         elif isinstance(decision, Refuse):

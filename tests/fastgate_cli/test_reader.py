@@ -11,7 +11,7 @@ from typing import IO
 
 import pytest
 
-from fastgate_cli.reader import wait_for
+from fastgate_cli.reader import wait_while_read
 
 LONG_SECONDS = 3600.0
 SHORT_SECONDS = 0.001
@@ -29,20 +29,20 @@ def pipe() -> Iterator[Pipe]:
 def test_a_reader_that_has_gone_ends_the_wait_at_once(pipe: Pipe, monkeypatch: pytest.MonkeyPatch) -> None:
     reader, writer = pipe
     monkeypatch.setattr("sys.stdout", writer)
-    wait_for(SHORT_SECONDS)
+    wait_while_read(SHORT_SECONDS)
     reader.close()
     with pytest.raises(BrokenPipeError):
-        wait_for(LONG_SECONDS)
+        wait_while_read(LONG_SECONDS)
 
 
 def test_the_same_of_a_socket(monkeypatch: pytest.MonkeyPatch) -> None:
     ours, theirs = socket.socketpair()
     with theirs, theirs.makefile("w") as stdout:
         monkeypatch.setattr("sys.stdout", stdout)
-        wait_for(SHORT_SECONDS)
+        wait_while_read(SHORT_SECONDS)
         ours.close()
         with pytest.raises(BrokenPipeError):
-            wait_for(LONG_SECONDS)
+            wait_while_read(LONG_SECONDS)
 
 
 def test_a_reader_that_is_slow_is_waited_with(pipe: Pipe, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -50,13 +50,13 @@ def test_a_reader_that_is_slow_is_waited_with(pipe: Pipe, monkeypatch: pytest.Mo
     monkeypatch.setattr("sys.stdout", writer)
     os.set_blocking(writer.fileno(), False)
     assert os.write(writer.fileno(), bytes(1 << 24)) < 1 << 24  # the pipe is full
-    wait_for(SHORT_SECONDS)
+    wait_while_read(SHORT_SECONDS)
 
 
 def test_where_there_is_no_reader_the_time_passes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     with (tmp_path / "out").open("w") as file:
         monkeypatch.setattr("sys.stdout", file)
-        wait_for(SHORT_SECONDS)
-    wait_for(SHORT_SECONDS)  # closed
+        wait_while_read(SHORT_SECONDS)
+    wait_while_read(SHORT_SECONDS)  # closed
     monkeypatch.setattr("sys.stdout", StringIO())
-    wait_for(SHORT_SECONDS)
+    wait_while_read(SHORT_SECONDS)

@@ -268,17 +268,17 @@ def test_a_tail_whose_reader_leaves_ends_quietly(
     assert done.stderr == ""
 
 
+def start_tail(environment: dict[str, str], folder: Path, *options: str) -> subprocess.Popen[str]:
+    """Start a tail that follows, and whose output a test reads."""
+    command = [sys.executable, "-m", "fastgate_cli", "logs", "tail", *options]
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, env=environment, cwd=folder, stdout=pipe, stderr=pipe, text=True)
+
+
 def test_a_tail_that_waits_for_requests_ends_when_its_reader_leaves(
     environment: dict[str, str], tmp_path: Path, trail: list[str]
 ) -> None:
-    with subprocess.Popen(
-        [sys.executable, "-m", "fastgate_cli", "logs", "tail", "-o", "id"],
-        env=environment,
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as tail:
+    with start_tail(environment, tmp_path, "-o", "id") as tail:
         assert tail.stdout
         assert tail.stderr
         assert [tail.stdout.readline().strip() for _ in trail] == trail
@@ -300,14 +300,7 @@ def test_help_opens_with_examples_in_80_columns(cli: Cli, verb: str) -> None:
 def test_a_tail_goes_on_in_a_database_that_was_made_anew(
     environment: dict[str, str], tmp_path: Path, trail: list[str], empty_database: Path
 ) -> None:
-    with subprocess.Popen(
-        [sys.executable, "-m", "fastgate_cli", "logs", "tail", "--json", "-n", "1"],
-        env=environment,
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as tail:
+    with start_tail(environment, tmp_path, "--json", "-n", "1") as tail:
         assert tail.stdout
         assert tail.stderr
         assert json.loads(tail.stdout.readline())["id"] == trail[4]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from proxy.policy.decide import Forward
 from proxy.policy.model import ApiKey, Route
 from proxy.policy.routing import compile_route
-from proxy.relay.disclosure import PREVIEW_CHARACTERS_MAX, SECRET_LENGTH_MIN, Disclosure, find_secrets
+from proxy.relay.disclosure import PREVIEW_CHARACTERS_MAX, SECRET_LENGTH_MIN, Disclosure, list_sent_secrets
 
 SECRET = 'sk-very/secret value"9876'
 # No part of the mask, so that what is found of a secret is never the mask itself.
@@ -20,12 +20,13 @@ SECRETS = st.text('0123456789"/\\ é', min_size=SECRET_LENGTH_MIN, max_size=20)
 
 
 def test_values_of_the_named_headers_and_of_credentials_in_the_body_are_secret() -> None:
-    fields = (("api_key", b'"from-body"'), ("model", b'"qwen"'), ("token", b"7"))
+    nested = json.dumps({"api_key": ["from-within", 7], "model": "qwen"}).encode()
+    fields = (("api_key", b'"from-body"'), ("model", b'"qwen"'), ("token", b"7"), ("extra", nested))
     compiled = compile_route(Route("rt", "rt", "/*", "h", add_body_fields=fields))
     headers = [(b"host", b"h"), (b"authorization", b"Bearer from-header")]
     forward = Forward(ApiKey("", ""), compiled, b"/", headers)
-    found = find_secrets(forward, frozenset({b"authorization"}))
-    assert set(found) == {"Bearer from-header", "from-header", "from-body"}
+    found = list_sent_secrets(forward, frozenset({b"authorization"}))
+    assert set(found) == {"Bearer from-header", "from-header", "from-body", "from-within"}
 
 
 @pytest.mark.parametrize("spelling", [SECRET, json.dumps(SECRET)[1:-1], quote(SECRET, "")])
