@@ -20,7 +20,8 @@ from proxy.relay.direct import DirectTransport
 from proxy.relay.exclusive import ExclusiveTransport
 
 TRANSPORTS_MAX = 64
-_ONE_CONNECTION = httpx.Limits(max_connections=1, max_keepalive_connections=1)
+# The pool of `ExclusiveTransport` decides how long a connection may rest, for httpx too.
+_ONE_CONNECTION = httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=None)
 # What comes after an answer of HTTP/1.1 would be read by httpx as part of the next one, and an egress proxy
 # is spoken to in HTTP/1.1 whenever the backend is no https.
 _ONE_EXCHANGE = httpx.Limits(max_connections=1, max_keepalive_connections=0)

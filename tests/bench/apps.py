@@ -22,7 +22,7 @@ import uvloop
 from hypercorn.asyncio import serve
 from hypercorn.config import Config
 
-from proxy.listening import bind_listener
+from proxy.listening import BACKLOG, bind_listener
 from proxy.relay.asgi import ASGIApp, Receive, Scope, Send
 from proxy.relay.bodies import read_ahead
 from proxy.relay.direct import find_length
@@ -114,6 +114,7 @@ def serve_bare(app: ASGIApp, listener: socket.socket) -> None:
     config = Config()
     config.bind = [f"fd://{listener.detach()}"]
     config.keep_alive_max_requests = 1_000_000
+    config.backlog = BACKLOG  # 400 connections come at once; those that are too many try again after a second
     uvloop.run(serve(app, config))  # type: ignore[arg-type]
 
 

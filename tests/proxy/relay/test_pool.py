@@ -7,6 +7,7 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
+import pytest
 import uvloop
 
 from proxy.relay import pool as module
@@ -63,15 +64,23 @@ def test_a_connection_that_nobody_wants_is_closed_without_waiting_for_its_next_u
             await wait_for_end(theirs)
             assert pool.size == 0
 
-    run(test, Pool(seconds_max=0.01, sweep_seconds=0.01))
+    run(test, Pool(seconds_max={"http": 0.01}, sweep_seconds=0.01))
 
 
-def test_a_connection_that_has_rested_too_long_is_not_used() -> None:
+@pytest.mark.parametrize(("scheme", "others_seconds"), [("http", 5.0), ("https", 60.0)])
+def test_a_connection_is_used_well_before_backends_end_it_and_never_at_that_time(
+    scheme: str, others_seconds: float
+) -> None:
+    origin = (scheme, "backend", 80)
+
     async def test(pool: Pool) -> None:
         async with connect() as (connection, theirs):
-            pool.put(ORIGIN, connection)
-            connection.idle_since -= module.IDLE_SECONDS_MAX + 1
-            assert pool.take(ORIGIN) is None
+            pool.put(origin, connection)
+            connection.idle_since -= others_seconds / 2
+            assert pool.take(origin) is connection
+            pool.put(origin, connection)
+            connection.idle_since -= others_seconds - 0.5
+            assert pool.take(origin) is None
             await wait_for_end(theirs)
 
     run(test)
