@@ -1,7 +1,7 @@
 """A request in flight, and how it becomes events.
 
 The relay tells an `Exchange` what passes; it writes `Begin`, `FirstByte` and `End` to its trail, and it ends
-exactly once, whatever happens. It never waits for anything but one `write` to the journal.
+exactly once, whatever happens. It waits for one thing, that the journal has the beginning.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from proxy.audit.events import Begin, End, FirstByte, request_id
 from proxy.audit.redact import redact_query
-from proxy.errors import JournalError
 from proxy.policy.decide import Decision, Forward
 from proxy.policy.model import HeaderPairs, RequestHead
 
@@ -98,19 +97,16 @@ class Exchange:
         """Return microseconds since the request came, by the monotonic clock."""
         return (self._trail.monotonic_ns() - self._started_ns) // 1000
 
-    def begin(self, decision: Decision, origin: str | None = None) -> None:
+    async def begin(self, decision: Decision, origin: str | None = None) -> None:
         """Write `Begin`; only after this may a byte go upstream. Raises `JournalError` if it must not.
 
         `origin` is the backend that is asked first, if it is not the route's own.
         """
         if isinstance(decision, Forward):
             self.route_id = decision.compiled.route.route_id
-        try:
-            self._trail.write(self._build_begin(decision, origin), required=True)
-        except JournalError:
-            self._trail.return_sequence()
-            raise
-        self._begun = True
+        begin = self._build_begin(decision, origin)
+        self._begun = True  # also if the task is cancelled while it waits
+        await self._trail.commit(begin)
 
     def note_origin(self, decision: Forward, origin: str) -> None:
         """Note that another backend than the one that `begin` was told of has answered."""
@@ -165,6 +161,7 @@ class Exchange:
 
     def abandon(self) -> None:
         """Forget a request that `begin` could not write down, and that is therefore refused."""
+        self.ended = True
         self._give_back(self._request_tap)
         self._request_tap = None
 

@@ -1,21 +1,24 @@
 """A worker's end of the journal: it numbers requests, says what is kept of them, and writes their events.
 
-Nobody ever waits for it: an event that the journal does not take is kept for a while and tried again, unless
-its request can still be refused.
+What comes in one turn of the event loop is written together. A request waits for that once, before anything
+of it goes to a backend, and no stream ever waits: an event that the journal does not take is kept for a while
+and tried again, unless its request can still be refused.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import NamedTuple
 
-import msgspec
+from msgspec.structs import replace
 
-from proxy.audit.events import AuditEvent, End
+from proxy.audit.events import AuditEvent, Begin, End
 from proxy.audit.exchange import Exchange
 from proxy.audit.journal import JournalWriter
 from proxy.audit.redact import header_names
@@ -35,6 +38,7 @@ PENDING_EVENTS_MAX = 64  # that are written together
 # Masked whatever the configuration says; `audit.redact_headers` adds to them.
 _SECRET_HEADERS = ("authorization", "proxy-authorization", "x-api-key", "api-key", "cookie", "set-cookie")
 _NO_MASK = SecretMask()
+_NOT_WRITTEN = JournalError("the journal has met a bug")
 _log = logging.getLogger(__name__)
 
 
@@ -69,7 +73,8 @@ class AuditTrail:
     """One worker's way into the journal. `events_lost` counts events that the journal never took.
 
     `is_failing` tells whether it refused the last one; `tapped_bytes` is how much of bodies is in memory.
-    `defer` calls a function before the event loop goes on, as its `call_soon` does; without it nothing waits.
+    `defer` calls a function in the event loop's next turn, as its `call_soon` does; without it every event is
+    written by itself.
     """
 
     def __init__(
@@ -92,6 +97,7 @@ class AuditTrail:
         self._ulids = UlidSource()
         self._defer = defer
         self._pending: list[AuditEvent] = []
+        self._commits: list[_Commit] = []
         self._waiting: deque[tuple[AuditEvent, ...]] = deque()
 
     def open(self, head: RequestHead, time_us: int) -> Exchange:
@@ -104,50 +110,73 @@ class AuditTrail:
         self._sequence += 1
         return self._sequence
 
-    def return_sequence(self) -> None:
-        """Take back the last number: its request was refused and left no record, so there is no gap."""
-        self._sequence -= 1
+    async def commit(self, begin: Begin) -> None:
+        """Return when the journal has the beginning of a request, which may then go to a backend.
 
-    def write(self, *events: AuditEvent, required: bool = False) -> None:
-        """Append events; those that cannot be written are kept for later.
-
-        Of a request that can still be refused they are `required`: they are written at once, or else
-        `JournalError` is raised. Others are written together with what comes before the event loop goes on.
+        Raises `JournalError` if the request is to be refused: it has left nothing, and its number is free.
         """
         if self._journal is None:
             return
-        if required or self._defer is None:
-            self._append(self._journal, events, required=required)
+        commit = _Commit(begin.ulid, asyncio.get_running_loop().create_future())
+        self._commits.append(commit)
+        self.write(begin)
+        if (error := await commit.outcome) is not None:
+            raise error
+
+    def write(self, *events: AuditEvent) -> None:
+        """Have events written with what else comes in this turn; those that cannot be are kept for later."""
+        if self._journal is None:
             return
-        if not self._pending:
+        if not self._pending and self._defer is not None:
             self._defer(self.flush)
         self._pending += events
-        if len(self._pending) > PENDING_EVENTS_MAX or _has_bodies(events[-1]):
+        if self._defer is None or len(self._pending) > PENDING_EVENTS_MAX or _has_bodies(events[-1]):
             self.flush()
 
     def flush(self) -> None:
         """Append what is to be written together."""
-        if self._pending and self._journal is not None:
-            self._append(self._journal, ())
+        if not self._pending or self._journal is None:
+            return
+        pending, self._pending = self._pending, []
+        commits, self._commits = self._commits, []
+        refusal: JournalError | None = _NOT_WRITTEN
+        try:
+            refusal = self._append(self._journal, pending, commits)
+        finally:
+            for commit in commits:
+                if not commit.outcome.done():  # the server stops, and has cancelled who waited for it
+                    commit.outcome.set_result(refusal)
 
     def _append(
-        self, journal: JournalWriter, events: tuple[AuditEvent, ...], *, required: bool = False
-    ) -> None:
-        pending, self._pending = tuple(self._pending), []
+        self, journal: JournalWriter, pending: Sequence[AuditEvent], commits: Sequence[_Commit]
+    ) -> JournalError | None:
+        """Write events, or keep what may not be lost; return why those who wait are to be refused."""
         try:
             if self._waiting:
                 self._write_waiting(journal)
-            journal.append(*pending, *events, within_bound=required)
-            if self.is_failing:
-                self._recover()
+            journal.append(*pending, within_bound=bool(commits))
         except JournalError as error:
             self._note_failure(error)
-            if pending:
+            if not commits or self.policy.forward_on_failure:
                 self._keep(pending)
-            if required and not self.policy.forward_on_failure:
-                raise
-            if events:
-                self._keep(events)
+                return None
+            if others := self._withdraw(pending, {commit.ulid for commit in commits}):
+                self._append(journal, others, ())
+            return error
+        if self.is_failing and commits:
+            self._recover()
+        return None
+
+    def _withdraw(self, pending: Sequence[AuditEvent], refused: set[str]) -> list[AuditEvent]:
+        """Return what is left without refused requests, numbered anew: a gap would be a lost record."""
+        self._sequence -= sum(isinstance(event, Begin) for event in pending)
+        kept: list[AuditEvent] = []
+        for event in pending:
+            if event.ulid in refused:
+                continue
+            is_begin = isinstance(event, Begin)
+            kept.append(replace(event, sequence=self.next_sequence()) if is_begin else event)
+        return kept
 
     def retry(self) -> None:
         """If the journal has refused an event, see whether it takes them now, those that wait first."""
@@ -174,11 +203,18 @@ class AuditTrail:
             journal.append(*self._waiting[0])
             self._waiting.popleft()
 
-    def _keep(self, events: tuple[AuditEvent, ...]) -> None:
+    def _keep(self, events: Sequence[AuditEvent]) -> None:
         if len(self._waiting) >= WAITING_EVENTS_MAX:
             self.events_lost += len(events)
         else:
-            self._waiting.append(tuple(_drop_bodies(event) for event in events))
+            self._waiting.append(tuple(map(_drop_bodies, events)))
+
+
+class _Commit(NamedTuple):
+    """A request that waits for its beginning to be in the journal. Its outcome is why it must not go on."""
+
+    ulid: str
+    outcome: asyncio.Future[JournalError | None]
 
 
 def _has_bodies(event: AuditEvent) -> bool:
@@ -189,5 +225,5 @@ def _has_bodies(event: AuditEvent) -> bool:
 def _drop_bodies(event: AuditEvent) -> AuditEvent:
     # Many are kept, and a full disk is no reason to fill the memory.
     if isinstance(event, End):
-        return msgspec.structs.replace(event, request_body=None, response_body=None)
+        return replace(event, request_body=None, response_body=None)
     return event

@@ -6,6 +6,7 @@ relay's but the gateway's own few, which go to the Quart app behind it.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable
 
@@ -21,7 +22,7 @@ from proxy.relay.asgi import ClientGoneError, Message, Receive, Scope, Send, fin
 from proxy.relay.bounds import RelayBounds
 from proxy.relay.counters import Counters
 from proxy.relay.forwarding import INTERNAL_ERROR, Forwarding
-from proxy.relay.intake import Intake
+from proxy.relay.intake import Intake, interrupt
 from proxy.relay.replies import (
     INTERNAL,
     NOT_RECORDED,
@@ -111,10 +112,12 @@ class Gateway:
             return await self._refuse(exchange, decision, told, send)
         origin = self._upstream.choose(decision.compiled)
         try:
-            exchange.begin(decision, origin)
+            await exchange.begin(decision, origin)
         except JournalError:
             exchange.abandon()
             return await self._send_error(exchange, send, NOT_RECORDED, told)
+        except asyncio.CancelledError:
+            return await self._refuse(exchange, interrupt(decision.key), told, send)
         forwarding = Forwarding(self._upstream, exchange, self._bounds, scope, receive, send, told)
         return await forwarding.run(head, decision, framing, origin)
 

@@ -112,8 +112,15 @@ class Intake:
         except ClientGoneError:
             return _refuse_broken(exchange, decision, find_client(scope).leave_reason or ABORTED)
         except asyncio.CancelledError:
-            # Only a server that stops cancels: the task ends with the answer, and the client is still there.
-            return _refuse(STOPPING, decision.key, INTERRUPTED)
+            return interrupt(decision.key)
+
+
+def interrupt(key: ApiKey | None) -> Refuse:
+    """Return what becomes of a request that is cancelled before it is forwarded.
+
+    Only a server that stops cancels: the task ends with the answer, and the client is still there.
+    """
+    return _refuse(STOPPING, key, INTERRUPTED)
 
 
 def _refuse(reply: tuple[int, str, str], key: ApiKey | None, reason: str = "") -> Refuse:

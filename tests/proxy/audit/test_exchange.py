@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import resource
 import time
 from collections.abc import Callable, Iterator
@@ -80,7 +81,7 @@ def full_disk() -> Iterator[None]:
 
 def test_a_stream_is_a_begin_a_first_byte_and_an_end(bench: Bench) -> None:
     exchange = bench.open(peer="::1", headers=[(b"user-agent", b"curl/8"), (b"accept", b"*/*")])
-    exchange.begin(forward())
+    asyncio.run(exchange.begin(forward()))
     exchange.take_request_bytes(b"0123456789")
     bench.pass_us(100)
     exchange.take_response_head(200, STREAM)
@@ -128,14 +129,14 @@ def test_a_stream_is_a_begin_a_first_byte_and_an_end(bench: Bench) -> None:
 
 
 def test_begin_is_in_the_journal_before_anything_else_happens(bench: Bench) -> None:
-    bench.open().begin(forward())
+    asyncio.run(bench.open().begin(forward()))
 
     assert [type(event) for event in bench.events()] == [Begin]
 
 
 def test_a_plain_response_needs_no_event_for_its_first_byte(bench: Bench) -> None:
     exchange = bench.open()
-    exchange.begin(forward())
+    asyncio.run(exchange.begin(forward()))
     exchange.take_response_head(200, [(b"content-type", b"application/json")])
     bench.pass_us(40)
     exchange.take_response_bytes(b"{}")
@@ -162,9 +163,9 @@ def test_a_refusal_is_a_whole_request(bench: Bench) -> None:
 
 def test_begin_tells_which_of_a_rotated_keys_secrets_was_presented(bench: Bench) -> None:
     previous = ApiKey("key_1", "sha256:1", source_path="team", is_previous=True)
-    bench.open().begin(Forward(previous, ROUTE, b"/v1/chat", []))
+    asyncio.run(bench.open().begin(Forward(previous, ROUTE, b"/v1/chat", [])))
     bench.open().refuse(refuse(previous), 401, "expired_api_key", 120)
-    bench.open().begin(forward())
+    asyncio.run(bench.open().begin(forward()))
     bench.open().refuse(refuse(), 401, "unknown_api_key", 120)
 
     begins = [event for event in bench.events() if isinstance(event, Begin)]
@@ -178,7 +179,7 @@ def test_whatever_is_called_there_is_one_end(
 ) -> None:
     bench = Bench(tmp_path_factory.mktemp("journal"))
     exchange = bench.open()
-    exchange.begin(forward())
+    asyncio.run(exchange.begin(forward()))
     actions: dict[str, Callable[[], object]] = {
         "end": exchange.end,
         "error": lambda: exchange.end("client_abort"),
@@ -208,7 +209,7 @@ def test_durations_do_not_follow_a_clock_that_is_set_back(
 ) -> None:
     trail = AuditTrail(JournalWriter(tmp_path, "w"), POLICY)
     exchange = trail.open(RequestHead("GET", b"/", b"", ()), BEGAN_US)
-    exchange.begin(forward())
+    asyncio.run(exchange.begin(forward()))
     exchange.take_response_head(200, STREAM)
     monkeypatch.setattr(time, "time_ns", lambda: 0)
     exchange.take_response_bytes(b"x")
@@ -224,7 +225,7 @@ def test_durations_do_not_follow_a_clock_that_is_set_back(
 def test_without_a_journal_nothing_is_written_and_nothing_fails() -> None:
     trail = AuditTrail(None, POLICY)
     exchange = trail.open(RequestHead("GET", b"/", b"", ()), BEGAN_US)
-    exchange.begin(forward())
+    asyncio.run(exchange.begin(forward()))
     exchange.end()
 
     assert (trail.events_lost, trail.is_failing) == (0, False)
@@ -243,7 +244,7 @@ def test_no_secret_reaches_any_byte_of_the_journal(tmp_path: Path, names: tuple[
     ]
     injected = [(b"authorization", b"Bearer " + CANARY)]
     exchange = bench.open(headers=headers, query=b"api_key=" + CANARY)
-    exchange.begin(forward(b"/v1/chat?api_key=" + CANARY + b"&n=1", injected))
+    asyncio.run(exchange.begin(forward(b"/v1/chat?api_key=" + CANARY + b"&n=1", injected)))
     exchange.take_response_head(200, [(b"set-cookie", CANARY), (b"set-cookie", CANARY), *STREAM])
     exchange.take_response_bytes(b"x")
     exchange.end("upstream_truncated")
@@ -259,7 +260,7 @@ def test_a_credential_is_masked_in_the_target_the_path_and_the_agent_too(bench: 
     secret = b"CANARY-that-is-long-enough"
     headers = [(b"x-api-key", secret), (b"user-agent", b"app/" + secret)]
     exchange = bench.open(path=b"/v1/" + secret, headers=headers)
-    exchange.begin(forward(b"/v1/" + secret))
+    asyncio.run(exchange.begin(forward(b"/v1/" + secret)))
     exchange.note_origin(forward(b"/v1/" + secret), "http://other:8000")
     exchange.end()
     begin, end = bench.events()
@@ -276,7 +277,7 @@ def test_a_credential_is_masked_in_the_target_the_path_and_the_agent_too(bench: 
 def test_a_client_cannot_hide_what_it_calls(bench: Bench, name: bytes, value: bytes) -> None:
     headers = [(name, b"a=" + value if name == b"cookie" else value), (b"user-agent", b"curl/8.0")]
     exchange = bench.open(path=b"/v1/admin/export", headers=headers)
-    exchange.begin(forward(b"/v1/admin/export"))
+    asyncio.run(exchange.begin(forward(b"/v1/admin/export")))
     begin = bench.events()[0]
     assert isinstance(begin, Begin)
     assert (begin.path, begin.target_url) == ("/v1/admin/export", "http://backend:8000/v1/admin/export")
@@ -308,7 +309,7 @@ def test_a_body_that_is_cut_ends_with_no_piece_of_a_secret(
 
 def test_configured_names_are_masked_besides(tmp_path: Path) -> None:
     bench = Bench(tmp_path, build_audit_policy(AuditSettings(redact_headers=("X-Company-Token",))))
-    bench.open(headers=[(b"x-company-token", CANARY)]).begin(forward())
+    asyncio.run(bench.open(headers=[(b"x-company-token", CANARY)]).begin(forward()))
 
     assert CANARY not in bench.bytes()
 
@@ -316,7 +317,7 @@ def test_configured_names_are_masked_besides(tmp_path: Path) -> None:
 def test_headers_and_bodies_are_left_out_when_they_are_not_wanted(tmp_path: Path) -> None:
     bench = Bench(tmp_path, build_audit_policy(AuditSettings(include_headers=False, include_body=False)))
     exchange = bench.open(headers=[(b"x-note", CANARY)])
-    exchange.begin(forward())
+    asyncio.run(exchange.begin(forward()))
     exchange.take_request_bytes(CANARY)
     exchange.take_response_head(200, [(b"x-note", CANARY)])
     exchange.take_response_bytes(CANARY)
@@ -332,7 +333,7 @@ def test_what_a_row_has_no_room_for_is_cut(bench: Bench) -> None:
     exchange = bench.open(
         method="X" * 100, path=b"/" + b"p" * 9_000, headers=[(b"user-agent", b"\xe9" * 9_000)]
     )
-    exchange.begin(forward(b"/" + b"t" * 9_000 + b"?key=" + CANARY))
+    asyncio.run(exchange.begin(forward(b"/" + b"t" * 9_000 + b"?key=" + CANARY)))
 
     begin = bench.events()[0]
     assert isinstance(begin, Begin)
@@ -356,7 +357,7 @@ def test_sizes_count_every_byte_and_bodies_keep_the_first_ones(
 ) -> None:
     bench = Bench(tmp_path_factory.mktemp("journal"))
     exchange = bench.open()
-    exchange.begin(forward())
+    asyncio.run(exchange.begin(forward()))
     for chunk in chunks:
         exchange.take_request_bytes(chunk)
         exchange.take_response_bytes(chunk)

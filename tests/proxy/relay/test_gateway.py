@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Sequence
 from ipaddress import IPv4Network
@@ -11,7 +12,7 @@ from typing import Any, Protocol
 import httpx
 import pytest
 
-from proxy.audit.events import AuditEvent
+from proxy.audit.events import AuditEvent, Begin
 from proxy.audit.journal import JournalWriter
 from proxy.audit.scribe import Scribe
 from proxy.audit.secrets import SecretMask
@@ -97,6 +98,17 @@ class LateBrokenTrail(AuditTrail):
         super().__init__(*arguments)
         mask = SecretMask()
         self.scribe = LateBrokenScribe(frozenset(), lambda: mask)
+
+
+class StoppingTrail(AuditTrail):
+    """The server stops while a request waits for the journal to have its beginning."""
+
+    async def commit(self, begin: Begin) -> None:
+        self.write(begin)
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+        await asyncio.sleep(0)
 
 
 class FullJournal(JournalWriter):
@@ -215,6 +227,17 @@ def test_a_refusal_has_a_body_a_row_and_keeps_the_connection(
         return
     client.send(gate.head("/still/there"))
     assert client.read_reply().status == 404
+
+
+def test_a_request_that_is_cut_before_it_is_forwarded_has_an_answer_and_a_row(
+    build: Build, backend: Fixture
+) -> None:
+    gate = build(trail=StoppingTrail)
+    reply = gate.ask()
+    assert (reply.status, error_of(reply)["code"]) == (503, "overloaded")
+    end = gate.end_of(reply)
+    assert (end.status, end.error, end.response_size) == (503, "interrupted", len(reply.body))
+    assert not backend.has_connection()
 
 
 def test_a_401_names_its_scheme(gate: Fixture) -> None:
