@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from typing import Protocol
 
 import httpx
 
@@ -40,6 +41,7 @@ class ExclusiveTransport(httpx.AsyncBaseTransport):
             connection.close()
             raise
         assert isinstance(response.stream, httpx.AsyncByteStream)
+        connection.network = response.extensions.get("network_stream")
         response.stream = ExclusiveBody(self, origin, connection, response.stream)
         return response
 
@@ -53,14 +55,25 @@ class ExclusiveTransport(httpx.AsyncBaseTransport):
         await asyncio.gather(*self._closing, return_exceptions=True)
 
 
+class Network(Protocol):
+    """httpcore's `network_stream`, as far as it is needed here."""
+
+    def get_extra_info(self, info: str) -> object:
+        """Return what is known of the connection by that name."""
+
+
 class HttpxConnection:
-    """One of httpx's transports. `closing` holds the tasks that close one, so that none is lost."""
+    """One of httpx's transports. `closing` holds the tasks that close one, so that none is lost.
+
+    `network` is its connection, as httpcore tells with an answer.
+    """
 
     def __init__(self, transport: httpx.AsyncBaseTransport, closing: set[asyncio.Task[None]]) -> None:
         self.transport = transport
         self.is_closed = False
         self.is_clean = False
         self.idle_since = 0.0
+        self.network: Network | None = None
         self._closing = closing
 
     def is_reusable(self) -> bool:
@@ -68,8 +81,11 @@ class HttpxConnection:
         return self.is_clean and not self.is_closed
 
     def has_input(self) -> bool:
-        """Tell nothing: httpx looks at its socket itself before it uses it again."""
-        return False
+        """Ask the system whether the socket can be read: httpx does so for HTTP/1.1, and not for HTTP/2.
+
+        It may be a frame that changes nothing, and most often it is the end.
+        """
+        return self.network is not None and bool(self.network.get_extra_info("is_readable"))
 
     def close(self) -> None:
         """Close in a task of its own: whoever leaves an exchange may be cancelled himself."""

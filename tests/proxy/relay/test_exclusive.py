@@ -30,9 +30,11 @@ class Http2Backend:
         self.connections = 0
         self.asked = asyncio.Event()
         self.ended = asyncio.Event()
+        self.close: Callable[[], None] = lambda: None
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
+        self.close = writer.transport.abort
         connection = H2Connection(H2Configuration(client_side=False, header_encoding=None))
         connection.initiate_connection()
         with suppress(ConnectionError):
@@ -120,6 +122,18 @@ def test_requests_one_after_the_other_share_a_connection_and_go_out_as_they_are(
             b":path": b"/a/%7e//b?x=%20&&y",
             b"x-b": b"2",
         }
+
+    run(answer_ok, test)
+
+
+def test_a_connection_that_the_backend_has_closed_meanwhile_is_not_used() -> None:
+    async def test(transport: ExclusiveTransport, url: str, backend: Http2Backend) -> None:
+        for connections in (1, 2):
+            backend.ended.clear()
+            assert await read(await ask(transport, url, b"hello")) == b"ok"
+            assert backend.connections == connections
+            backend.close()
+            await backend.ended.wait()
 
     run(answer_ok, test)
 
