@@ -3,8 +3,8 @@
     python -m tests.bench.bench_streams [--rounds 5] [--events 25]
 
 `direct` is a bare Hypercorn application that emits the events; `gateway` is in front of the same application,
-with key check, a rate limit, a hundred routes, header injection and audit with headers. All in one run, in
-turn. Events come at 10 a second on each stream.
+with key check, a rate limit, a hundred routes, header injection and audit with headers; `audit off` is the
+same without audit. All in one run, in turn. Events come at 10 a second on each stream.
 """
 
 from __future__ import annotations
@@ -51,10 +51,15 @@ def main() -> None:
         folder = Path(name)
         direct = stack.enter_context(run("direct", folder, "-m", "tests.bench.apps", "emit"))
         key = prepare_gateway(folder, direct.origin)
-        gateway = stack.enter_context(run("gateway", folder, "-m", "fastgate_cli", "serve", "--port", "0"))
+        unaudited = folder / "unaudited"
+        prepare_gateway(unaudited, direct.origin, key=key, more="audit: {enabled: false}\n")
+        gateway, off = (
+            stack.enter_context(run(name, place, "-m", "fastgate_cli", "serve", "--port", "0"))
+            for name, place in (("gateway", folder), ("audit off", unaudited))
+        )
         print(describe_machine())
         report_cpu([direct, gateway], key, options.rounds, options.events)
-        report_first_bytes([direct, gateway], key, options.rounds * 4)
+        report_first_bytes([direct, gateway, off], key, options.rounds * 4)
         report_memory(gateway, key)
 
 
@@ -82,8 +87,9 @@ def report_first_bytes(servers: list[Server], key: str, rounds: int) -> None:
     p99: dict[str, list[float]] = {server.name: [] for server in servers}
     for server in servers:
         measure_first_bytes(server, key)
-    for _ in range(rounds):
-        for server in servers:
+    for number in range(rounds):
+        # In turns from either end: a machine that slows down does so for all of them.
+        for server in servers if number % 2 else reversed(servers):
             values = measure_first_bytes(server, key)
             p50[server.name].append(median(values))
             p99[server.name].append(quantiles(values, n=100, method="inclusive")[98])
