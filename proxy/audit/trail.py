@@ -121,7 +121,7 @@ class AuditTrail:
         self._commits.append(commit)
         self.write(begin)
         if (error := await commit.outcome) is not None:
-            raise error
+            raise error.with_traceback(None)  # it is that of many: none keeps another's frames
 
     def write(self, *events: AuditEvent) -> None:
         """Have events written with what else comes in this turn; those that cannot be are kept for later."""
