@@ -25,8 +25,14 @@ _METHOD_STYLES: Mapping[str, str] = {"GET": "cyan", "POST": "blue", "DELETE": "r
 _STATUS_CODE_STYLES: Mapping[int, str] = {2: "green", 3: "cyan", 4: "yellow", 5: "red"}
 _COUNT_UNITS = ("k", "M", "G", "T")
 _TIME_UNITS = ((86_400, "d"), (3_600, "h"), (60, "m"), (1, "s"))
-# C0 and C1 controls and line separators: in a terminal they act, in a table they tear it.
-_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+# As they stand in a character class. C1 controls act in a terminal; line separators tear a table; what turns
+# a line round (Unicode's bidirectional controls) or is not seen makes a text look like another one.
+INVISIBLE = (
+    "\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
+    "\U000e0000-\U000e007f"
+)
+_INVISIBLE = re.compile(f"[{INVISIBLE}]")
+_CONTROLS = re.compile(f"[\x00-\x1f{INVISIBLE}]")
 _NAMED_CONTROLS = {"\t": "\\t", "\n": "\\n", "\r": "\\r"}
 
 
@@ -104,13 +110,20 @@ def format_text(value: Any, zone: tzinfo) -> str:
 
 
 def escape_controls(text: str) -> str:
-    r"""Return the text with control characters spelled out (`\t`, `\n`, `\x1b`): safe on a terminal."""
+    r"""Return the text with what acts or is not seen spelled out (`\x1b`, `\u202e`): safe on a terminal."""
     return _CONTROLS.sub(_spell_control, text)
+
+
+def escape_json(text: str) -> str:
+    """Return JSON that means the same, with what acts on a terminal or is not seen as JSON's own escapes."""
+    return _INVISIBLE.sub(lambda match: json.dumps(match[0])[1:-1], text)
 
 
 def _spell_control(match: re.Match[str]) -> str:
     code = ord(match[0])
-    return _NAMED_CONTROLS.get(match[0]) or (f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}")
+    if match[0] in _NAMED_CONTROLS:
+        return _NAMED_CONTROLS[match[0]]
+    return f"\\x{code:02x}" if code < 1 << 8 else f"\\u{code:04x}" if code < 1 << 16 else f"\\U{code:08x}"
 
 
 def format_day(moment: datetime, zone: tzinfo) -> str:

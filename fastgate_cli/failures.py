@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typer import TyperException
 from typer.core import TyperGroup
 
-from fastgate_cli.columns import escape_controls
+from fastgate_cli.columns import escape_controls, escape_json
 from fastgate_cli.output import colour_wanted
 from proxy.errors import (
     ConfigurationError,
@@ -140,4 +140,4 @@ def _as_text(failure: Failure, *, coloured: bool) -> list[str]:
 
 def _as_json(failure: Failure) -> str:
     fields = {"code": failure.code, "message": "\n".join(failure.messages), "hint": failure.hint}
-    return json.dumps({"error": fields}, ensure_ascii=False)
+    return escape_json(json.dumps({"error": fields}, ensure_ascii=False))

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from proxy.audit.redact import names_secret
+from proxy.audit.masking.names import names_secret
 from proxy.errors import InvalidInputError
 from proxy.policy.headers import HOP_BY_HOP
 

@@ -9,22 +9,19 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import tzinfo
 from typing import Any, Literal, TextIO
 
-from fastgate_cli.columns import Column, Row, escape_controls, format_plain, format_text
+from fastgate_cli.columns import Column, Row, escape_controls, escape_json, format_plain, format_text
 from proxy.clock import STORAGE_TIMEZONE
 from proxy.errors import InvalidInputError
 
 Format = Literal["table", "wide", "json", "jsonl", "csv", "tsv", "id"]
 _DRAWN = ("table", "wide")
 # What a spreadsheet would run as a formula (OWASP, CSV injection).
-# What JSON lets stand as it is, and to a terminal is in part a command (ECMA-48 section 5.3).
-_RAW_CONTROLS = re.compile("[\x7f-\x9f]")
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # noqa: RUF001
 
 
@@ -191,7 +188,8 @@ def _encode(row: Row, columns: Sequence[Column], zone: tzinfo, *, indent: int | 
     fields = {column.name: format_plain(column.value_of(row), zone) for column in columns}
     separators = None if indent else (",", ":")
     text = json.dumps(fields, ensure_ascii=False, indent=indent, separators=separators)
-    return _RAW_CONTROLS.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+    # JSON lets stand as it is what to a terminal is in part a command (ECMA-48 section 5.3).
+    return escape_json(text)
 
 
 class _CsvLines:

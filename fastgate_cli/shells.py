@@ -12,11 +12,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from fastgate_cli.columns import INVISIBLE
+
 DESCRIPTION_LENGTH_MAX = 60
 # bash breaks words at these too, and keeps what is before the last of them as it is typed.
 _BREAKS = frozenset(":=")
 _QUOTES = ("'", '"')
-_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_UNPRINTABLE = re.compile(f"[\x00-\x1f{INVISIBLE}]")
 _NOT_PLAIN = re.compile(r"[^\w@%+=:,./-]")
 _IN_DOUBLE_QUOTES = re.compile(r'["$`\\]')
 

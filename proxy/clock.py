@@ -11,12 +11,10 @@ import re
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone, tzinfo
-from functools import lru_cache
 
 from proxy.errors import InvalidInputError
 
 STORAGE_TIMEZONE = timezone(timedelta(hours=8))
-_THREE_DIGITS = tuple(f"{number:03}" for number in range(1000))
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)  # noqa: UP017
 _DURATION = re.compile(r"(?:(\d+)w)?(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
 _OFFSET = re.compile(r"([+-])(\d{2}):?([0-5]\d)")
@@ -72,15 +70,26 @@ def format_stored(moment: datetime) -> str:
 
 def format_us(time_us: int) -> str:
     """Return the same text as `format_stored`, from microseconds since the epoch."""
-    second, microseconds = divmod(time_us, 1_000_000)
-    ms, us = divmod(microseconds, 1000)
-    return f"{_format_second(second)}.{_THREE_DIGITS[ms]}{_THREE_DIGITS[us]}+08:00"
+    second = time_us // 1_000_000
+    us = time_us - second * 1_000_000
+    ms = us // 1000
+    return f"{_SECONDS[second]}{_MILLISECONDS[ms]}{_MICROSECONDS[us - ms * 1000]}"
 
 
-@lru_cache(maxsize=256)
-def _format_second(second: int) -> str:
-    # The recorder writes three times a row, and most of a batch falls into the same few seconds.
-    return from_us(second * 1_000_000).strftime("%Y-%m-%dT%H:%M:%S")
+class _Seconds(dict[int, str]):
+    """The texts of seconds: the recorder writes three a row, and most of a batch falls into the same few."""
+
+    def __missing__(self, second: int) -> str:
+        if len(self) >= _SECONDS_MAX:
+            self.clear()
+        text = self[second] = from_us(second * 1_000_000).strftime("%Y-%m-%dT%H:%M:%S")
+        return text
+
+
+_SECONDS = _Seconds()
+_SECONDS_MAX = 256
+_MILLISECONDS = tuple(f".{number:03}" for number in range(1000))
+_MICROSECONDS = tuple(f"{number:03}+08:00" for number in range(1000))
 
 
 def parse_stored(text: str) -> datetime:

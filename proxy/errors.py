@@ -9,6 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+# Reasons in audit rows that say how a request ended, and not that anything failed: a client that closes an
+# event stream between two events has heard all that it wanted (MCP's SDKs do so at each call).
+NOT_ERRORS = frozenset({"client_closed"})
+
 
 @dataclass(frozen=True, slots=True)
 class Problem:
@@ -91,10 +95,30 @@ class JournalError(FastGateError):
 
 
 class UpstreamError(FastGateError):
-    """The backend could not be connected to: nothing of the request has reached it."""
+    """The backend could not be connected to: nothing of the request has reached it.
+
+    `detail` tells the audit trail what kind of failure it was, in a few words of a fixed list: it never holds
+    an address, a name, or what a backend sent. `words` say to the operator what the client is not told.
+    """
 
     status = 502
     code = "upstream_unreachable"
+
+    def __init__(self, message: str, *, hint: str = "", detail: str = "", words: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.detail = detail
+        self.words = words or message
+
+    @property
+    def explanation(self) -> str:
+        """Return what an operator reads: what is wrong, and what to do about it."""
+        return f"{self.words}; {self.hint}" if self.hint else self.words
+
+    @property
+    def reason(self) -> str:
+        """Return what the audit row says: the code, and why it was that where the code says little."""
+        is_vague = self.code == UpstreamError.code
+        return f"{self.code}: {self.detail}" if self.detail and is_vague else self.code
 
 
 class NoFilesError(UpstreamError):

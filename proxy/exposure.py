@@ -1,6 +1,6 @@
-"""Files that others than their owner can read and should not: by name, with the command that closes them.
+"""What others can read and should not: files, by name, with the command that closes them; and `/metrics`.
 
-The one place for this check: `serve` warns at its start, `doctor` tells. It looks at modes alone, creates
+The one place for these checks: `serve` warns at its start, `doctor` tells. It looks at modes alone, creates
 nothing and changes nothing. A file that cannot be looked at is passed over: whoever needs it says so.
 """
 
@@ -10,6 +10,7 @@ import logging
 import shlex
 import stat
 from collections.abc import Iterator
+from ipaddress import IPv6Address, ip_address
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,6 +18,9 @@ from proxy.settings import Settings, database_path
 from proxy.settings.literals import find_literal_secrets
 
 FILES_MAX = 20  # of one folder
+# What a client is told, and whoever runs the gateway.
+METRICS_CLOSED = "/metrics is closed: app.host lets other machines in, and security.admin_token is not set"
+METRICS_FIX = "set security.admin_token, or ADMIN_TOKEN in the gateway's environment"
 _OTHERS_OF_FILE = stat.S_IRGRP | stat.S_IWGRP | stat.S_IROTH | stat.S_IWOTH
 _OTHERS_OF_FOLDER = stat.S_IRWXG | stat.S_IRWXO
 _STRANGERS = stat.S_IROTH | stat.S_IWOTH
@@ -41,8 +45,27 @@ def find_exposed(settings: Settings) -> list[Exposure]:
     return list(_find(settings))
 
 
+def listens_on_loopback(host: str) -> bool:
+    """Tell whether only this machine can reach an address of `app.host`, which may be a Unix socket."""
+    if host == "localhost" or host.startswith("unix:"):
+        return True
+    try:
+        address = ip_address(host.strip("[]"))
+    except ValueError:
+        return False  # some name: nobody knows where it leads
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return (mapped or address).is_loopback
+
+
+def are_metrics_closed(settings: Settings) -> bool:
+    """Tell whether nobody may read `/metrics`: without a token it would be for everybody who gets here."""
+    return not settings.security.admin_token and not listens_on_loopback(settings.app.host)
+
+
 def warn_of_exposure(settings: Settings) -> None:
-    """Log a warning for each file that is exposed."""
+    """Log a warning for each file that is exposed, and if `/metrics` is closed so as not to be."""
+    if are_metrics_closed(settings):
+        _log.warning("%s: %s", METRICS_CLOSED, METRICS_FIX)
     for exposure in find_exposed(settings):
         _log.warning("%s; '%s' keeps them out", exposure, exposure.fix)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import random
 import re
 from functools import lru_cache
+from uuid import UUID
 
 from proxy.errors import InvalidInputError
 
@@ -15,6 +16,7 @@ _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _PAIRS = tuple(high + low for high in _ALPHABET for low in _ALPHABET)
 _RANDOM_BYTES = 10
 _LOW_BITS = 30
+_HIGH_BITS = 8 * _RANDOM_BYTES - _LOW_BITS
 _LOW_BITS_ALL = (1 << _LOW_BITS) - 1
 _CHOSEN_ID = re.compile(r"[A-Za-z0-9_.-]{1,50}")
 
@@ -45,16 +47,39 @@ class UlidSource:
     """
 
     def __init__(self) -> None:
-        self._high, self._low = "", _LOW_BITS_ALL
+        self._high, self._high_text, self._low = 0, "", _LOW_BITS_ALL
+        self._time_ms, self._time_text, self._time_digits = -1, "", ""  # requests come many to a millisecond
 
-    def next(self, time_us: int) -> str:
-        """Return a fresh ULID for a time in microseconds since the epoch."""
+    def next(self, time_us: int) -> tuple[str, str]:
+        """Return a fresh ULID for a time in microseconds since the epoch, and the same 128 bits as a UUID."""
         low = self._low = self._low + 1
         if low > _LOW_BITS_ALL:
-            self._high = encode_ulid(0, random.randbytes(_RANDOM_BYTES))[10:20]  # noqa: S311
+            self._high = random.getrandbits(_HIGH_BITS)
+            self._high_text = encode_ulid(0, (self._high << _LOW_BITS).to_bytes(_RANDOM_BYTES, "big"))[10:20]
             low = self._low = random.getrandbits(_LOW_BITS - 1)
         tail = _PAIRS[low >> 20] + _PAIRS[low >> 10 & 1023] + _PAIRS[low & 1023]
-        return _encode_time(time_us // 1000) + self._high + tail
+        if time_us // 1000 != self._time_ms:
+            self._time_ms = time_us // 1000
+            self._time_text = _encode_time(self._time_ms)
+            time_digits = f"{self._time_ms & 0xFFFF_FFFF_FFFF:012x}"
+            self._time_digits = f"{time_digits[:8]}-{time_digits[8:]}-"
+        digits = "%020x" % (self._high << _LOW_BITS | low)
+        uuid = f"{self._time_digits}{digits[:4]}-{digits[4:8]}-{digits[8:]}"
+        return self._time_text + self._high_text + tail, uuid
+
+
+def to_uuid(ulid: str) -> str:
+    """Return the 128 bits of a ULID in the spelling of a UUID (RFC 9562), which some backends insist on."""
+    value = 0
+    for character in ulid:
+        value = value << 5 | _ALPHABET.index(character)
+    return str(UUID(int=value))
+
+
+def from_uuid(uuid: str) -> str:
+    """Return the ULID of which a UUID is another spelling. Raises `ValueError` for what is none."""
+    value = UUID(uuid).int
+    return "".join(_ALPHABET[value >> shift & 31] for shift in range(125, -1, -5))
 
 
 def new_id(prefix: str, time_us: int) -> str:

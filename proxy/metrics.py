@@ -6,7 +6,9 @@ routes (`proxy.relay.counters`), the reasons, the status classes. No label holds
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import asyncio
+import time
+from collections.abc import Callable, Iterable, Iterator
 from itertools import accumulate
 from pathlib import Path
 from typing import Protocol
@@ -26,6 +28,7 @@ from proxy.audit.claim import journal_lag_ms
 from proxy.audit.segments import stat_segments
 from proxy.relay.counters import DURATION_BOUNDS_US, GATEWAY_BOUNDS_US, Histogram, Totals
 
+PAGE_SECONDS = 1.0
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _CLASSES = ("none", "1xx", "2xx", "3xx", "4xx", "5xx")
 _STREAMS = ("false", "true")
@@ -39,6 +42,49 @@ class Counted(Protocol):
 
     def read_totals(self) -> Totals:
         """Return what all workers have counted."""
+
+
+class MetricsPage:
+    """The page, rendered in a thread at most once in `PAGE_SECONDS`, however many ask for it.
+
+    `refresh` is called before it is rendered. One event loop's.
+    """
+
+    def __init__(
+        self,
+        counters: Counted,
+        journal: Path,
+        *,
+        refresh: Callable[[], None] = lambda: None,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._counters = counters
+        self._journal = journal
+        self._refresh = refresh
+        self._monotonic = monotonic
+        self._rendered = -PAGE_SECONDS
+        self._page = b""
+        self._rendering: asyncio.Task[bytes] | None = None
+
+    async def read(self) -> bytes:
+        """Return the page, at most `PAGE_SECONDS` old, in the text format of Prometheus (`METRICS_TYPE`)."""
+        if self._rendering is None:
+            if self._page and self._monotonic() - self._rendered < PAGE_SECONDS:
+                return self._page
+            self._rendering = asyncio.create_task(self._render())
+            self._rendering.add_done_callback(self._end_rendering)
+        # A client that leaves takes nothing from the others that wait for the same page.
+        return await asyncio.shield(self._rendering)
+
+    async def _render(self) -> bytes:
+        self._refresh()
+        # In a thread: with many routes the page is long, and no stream should wait until it is written.
+        self._page = await asyncio.to_thread(build_metrics, self._counters, self._journal)
+        self._rendered = self._monotonic()
+        return self._page
+
+    def _end_rendering(self, _rendering: asyncio.Task[bytes]) -> None:
+        self._rendering = None
 
 
 class GatewayCollector(Collector):
@@ -92,6 +138,12 @@ def _build_traffic(totals: Totals) -> Iterator[Metric]:
     )
     _add_histogram(gateway, [], totals.gateway, GATEWAY_BOUNDS_US)
     yield from (requests, duration, first_byte, gateway)
+    yield CounterMetricFamily(
+        "fastgate_heads_recognised", "Requests whose head was known already.", totals.heads_recognised
+    )
+    yield CounterMetricFamily(
+        "fastgate_heads_decided", "Requests whose head was parsed and decided on.", totals.heads_decided
+    )
 
 
 def _build_failures(totals: Totals) -> Iterator[Metric]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hmac
 import time
 from typing import Protocol
@@ -13,11 +12,12 @@ from quart.typing import ResponseReturnValue
 from proxy import __version__
 from proxy.audit.claim import journal_lag_ms
 from proxy.audit.trail import AuditTrail
-from proxy.metrics import METRICS_TYPE, build_metrics
+from proxy.exposure import METRICS_CLOSED, are_metrics_closed
+from proxy.gateway.pages import REQUEST_ID_KEY
+from proxy.gateway.replies import Reply, build_error
+from proxy.gateway.snapshot import SnapshotSource
+from proxy.metrics import METRICS_TYPE, MetricsPage
 from proxy.relay.counters import Counters
-from proxy.relay.replies import build_error
-from proxy.relay.snapshot import SnapshotSource
-from proxy.relay.system import REQUEST_ID_KEY
 from proxy.settings import Settings
 
 
@@ -37,6 +37,7 @@ class Serving(Protocol):
 def add_pages(app: Quart, worker: Serving, prefix: str) -> None:
     """Give the app its pages, below `app.system_prefix`."""
     settings = worker.settings
+    page = MetricsPage(worker.counters, settings.audit.directory, refresh=worker.publish)
 
     @app.get(f"{prefix}/")
     async def index() -> ResponseReturnValue:
@@ -49,14 +50,15 @@ def add_pages(app: Quart, worker: Serving, prefix: str) -> None:
 
     @app.get(f"{prefix}/metrics")
     async def metrics() -> ResponseReturnValue:
+        if are_metrics_closed(settings):
+            request_id = str(request.scope.get(REQUEST_ID_KEY, ""))
+            body = build_error(Reply(403, "permission_denied", METRICS_CLOSED), request_id)
+            return Response(body, 403, content_type="application/json")
         if not _may_read_metrics(settings.security.admin_token, request.headers.get("Authorization", "")):
             request_id = str(request.scope.get(REQUEST_ID_KEY, ""))
-            body = build_error(401, "invalid_api_key", "this page needs the admin token", request_id)
+            body = build_error(Reply(401, "invalid_api_key", "this page needs the admin token"), request_id)
             return Response(body, 401, {"WWW-Authenticate": "Bearer"}, content_type="application/json")
-        worker.publish()
-        # In a thread: with many routes the page is long, and no stream should wait until it is written.
-        page = await asyncio.to_thread(build_metrics, worker.counters, settings.audit.directory)
-        return Response(page, content_type=METRICS_TYPE)
+        return Response(await page.read(), content_type=METRICS_TYPE)
 
 
 def build_health(worker: Serving) -> dict[str, object]:
@@ -73,5 +75,7 @@ def build_health(worker: Serving) -> dict[str, object]:
 
 
 def _may_read_metrics(admin_token: str, authorization: str) -> bool:
-    expected = f"Bearer {admin_token}".encode()
-    return not admin_token or hmac.compare_digest(authorization.encode(), expected)
+    if not admin_token:
+        return True
+    scheme, _, token = authorization.partition(" ")  # RFC 9110 section 11.1: the scheme is in any case
+    return scheme.lower() == "bearer" and hmac.compare_digest(token.strip(" ").encode(), admin_token.encode())

@@ -30,8 +30,8 @@ from proxy.readiness import Readiness
 from proxy.relay.cells import clear_cells
 from proxy.relay.counters import metrics_directory
 from proxy.running import Note, RunningFile
+from proxy.runtime.worker_process import WorkerProcess
 from proxy.settings import Settings
-from proxy.worker_process import WorkerProcess
 
 RESTART_SECONDS = (0.1, 1.0, 5.0)
 # One that has lived this long is restarted without delay.

@@ -15,6 +15,7 @@ from fastgate_cli.columns import (
     style_quiet,
     style_status_code,
 )
+from proxy.errors import NOT_ERRORS
 
 IN_FLIGHT = "…"
 _CLOCK_WIDTH = 8  # 21:30:14
@@ -47,6 +48,11 @@ def describe_remark(row: Row) -> str | None:
     """
     reason = "in flight" if is_in_flight(row) else row["error_message"]
     return ", ".join(part for part in (reason, row["source_path"]) if part) or None
+
+
+def style_reason(reason: str) -> str:
+    """Return the style of a reason: one that is no error is quiet."""
+    return "dim" if reason in NOT_ERRORS else "yellow"
 
 
 def find_ttfb_ms(row: Row) -> float | None:
@@ -142,7 +148,7 @@ COLUMNS = (
         value=describe_remark,
         width=40,
     ),
-    _data("error_message", style=lambda _: "yellow"),
+    _data("error_message", style=style_reason),
     _data("source_path"),
     _data("api_key"),
     _data("route_id"),

@@ -11,7 +11,7 @@ import shlex
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from fastgate_cli.columns import Row
+from fastgate_cli.columns import INVISIBLE, Row
 from fastgate_cli.commands.log_bodies import is_whole, lay_out_json
 
 KEY_VARIABLE = "$FASTGATE_KEY"
@@ -19,7 +19,7 @@ BODY_FILE = "BODY"
 BODY_BYTES_MAX = 100_000  # Linux takes 128 KiB in one argument
 _TEXT_MAX = 500  # characters of a path and of a target that a row keeps
 _MASK = "[redacted]"
-_KEY_HEADERS = frozenset({"authorization", "x-api-key", "api-key"})
+_KEY_HEADERS = frozenset({"authorization", "x-api-key", "api-key", "x-goog-api-key"})
 # What curl states of a request itself, or the gateway of the one that it sends on.
 _STATED = frozenset(
     (
@@ -33,7 +33,7 @@ _COMPRESSED = re.compile(r"gzip|deflate|\bbr\b|zstd", re.IGNORECASE)
 _SCHEME = re.compile(r"([A-Za-z]{2,10}) \[redacted\]")
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 # In a terminal, what is pasted loses these or acts on them.
-_UNPASTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_UNPASTABLE = re.compile(f"[\x00-\x08\x0b-\x1f{INVISIBLE}\ud800-\udfff]")
 _UNSAFE_IN_URL = re.compile(r"[^!-~]")
 _ADVICE = f"put one into a file, and its name in the place of {BODY_FILE}"
 _EVERYWHERE = {"://0.0.0.0:": "://127.0.0.1:", "://[::]:": "://[::1]:"}

@@ -25,6 +25,7 @@ from fastgate_cli.commands.log_columns import (
     find_ttfb_ms,
     format_size,
     style_outcome,
+    style_reason,
 )
 from fastgate_cli.commands.log_replies import Block, Reply, read_reply
 from fastgate_cli.commands.log_timing import (
@@ -116,7 +117,8 @@ def _draw_facts(row: Row, zone: tzinfo) -> Table:
 def _list_facts(row: Row, zone: tzinfo) -> Iterator[tuple[str, str, str]]:
     yield "id", f"{row['id']}  {row['request_id']}", ""
     yield "when", format_time(row["request_time"], zone, timespec="microseconds"), ""
-    yield "reason", row["error_message"] or "", "yellow"
+    reason = row["error_message"] or ""
+    yield "reason", reason, style_reason(reason)
     yield "key", _join(row["api_key"], row["source_path"] and f"source {row['source_path']}"), ""
     yield "client", _join(row["ip_address"], row["user_agent"]), ""
     yield "route", row["route_id"] or "", ""

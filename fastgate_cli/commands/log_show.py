@@ -36,6 +36,8 @@ def show_requests(
 ) -> None:
     """Show everything about requests, by the id of the row or the x-request-id that the client saw.
 
+    The id that the backend was sent, the same one as a UUID, is taken, too.
+
     On a terminal long bodies are cut, unless PAGER or FASTGATE_PAGER names a pager; -o wide shows all.
 
     Examples:

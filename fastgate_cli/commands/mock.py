@@ -36,11 +36,13 @@ def mock(
     """
     from proxy.listening import bind_listener
     from proxy.mock.app import create_mock
-    from proxy.server import Site, run_sites
+    from proxy.runtime.server import AppSite, run_sites
 
     listener = bind_listener("127.0.0.1", port)
     url = describe_address(*listener.getsockname()[:2])
     app = create_mock(ttfb_ms=ttfb_ms, tokens_per_second=tokens_per_second)
     run_sites(
-        [Site(app, listener)], GRACE_SECONDS, on_ready=lambda _stop: print_note(f"the mock listens on {url}")
+        [AppSite(app, listener)],
+        GRACE_SECONDS,
+        on_ready=lambda _stop: print_note(f"the mock listens on {url}"),
     )

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import socket
 
     from fastgate_cli.commands.quickstart import Trial
-    from proxy.server import OnReady, Site
+    from proxy.runtime.server import OnReady, Site
     from proxy.settings import Settings
 
 MOCK_TOKENS_PER_SECOND = 30
@@ -27,7 +27,7 @@ def serve_trial(trial: Trial, beside: Executor, on_ready: OnReady) -> None:
     Raises what keeps the gateway or the mock from serving.
     """
     from proxy.applog.sink import LogSink
-    from proxy.server import run_sites
+    from proxy.runtime.server import run_sites
 
     sites, grace_seconds = _build_mock(trial), trial.invocation.settings.proxy.shutdown_grace
     if trial.gateway_listener is not None:
@@ -42,18 +42,18 @@ def serve_trial(trial: Trial, beside: Executor, on_ready: OnReady) -> None:
 
 def _build_mock(trial: Trial) -> list[Site]:
     from proxy.mock.app import create_mock
-    from proxy.server import Site
+    from proxy.runtime.server import AppSite
 
     if trial.mock_listener is None:
         return []
     pace = 0 if trial.check else MOCK_TOKENS_PER_SECOND
-    return [Site(create_mock(tokens_per_second=pace), trial.mock_listener)]
+    return [AppSite(create_mock(tokens_per_second=pace), trial.mock_listener)]
 
 
 @contextmanager
 def _serving(sites: list[Site], beside: Executor, grace_seconds: float) -> Iterator[None]:
     """Serve sites in a thread for as long as the block lasts."""
-    from proxy.server import run_sites
+    from proxy.runtime.server import run_sites
 
     if not sites:
         yield

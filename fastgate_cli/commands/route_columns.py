@@ -151,6 +151,9 @@ _COLUMNS: tuple[tuple[str, str, Callable[[Any], Any]], ...] = (
     ("tls_ca", "tls_ca", read_authorities),
     ("tls_insecure", "tls_verify", lambda insecure: not insecure),
     ("on_client_abort", "on_client_abort", str),
+    ("pass_credential", "pass_credential", bool),
+    ("encoded_slash", "encoded_slash", bool),
+    ("keep_redirects", "keep_redirects", bool),
     ("priority", "priority", int),
     ("disabled", "is_active", lambda disabled: not disabled),
 )

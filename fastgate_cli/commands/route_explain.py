@@ -82,6 +82,7 @@ def explain_request(
       fastgate routes explain POST /v1/chat/completions --data '{"model": "qwen3"}'
       fastgate routes explain GET /v1/models --key key_01jd2m5n8r9xq4t7w0z3v6b1ca
     """
+    from proxy.policy.cors import list_stripped_headers
     from proxy.policy.decide import Snapshot
     from proxy.policy.explanation import explain
     from proxy.policy.routing import build_route_table
@@ -90,7 +91,7 @@ def explain_request(
     printing = invocation.read_output(output, as_json=as_json, fields=fields, columns=COLUMNS)
     if method.startswith("/"):
         raise InvalidInputError(f"{method!r} is a path, not a method", hint="such as GET /v1/x")
-    strip = invocation.settings.proxy.strip_headers
+    strip = list_stripped_headers(invocation.settings)
     body = b"" if data is None else read_argument(data)
     given = [read_header(text) for text in header or ()]
     if key is not None and {name for name, _ in given} & CREDENTIALS:
@@ -99,11 +100,14 @@ def explain_request(
     with invocation.reading() as database:
         entries, credential = _read_keys(database, key, invocation)
         table = read_table(database, strip)
-    head = build_head(method, path, given, body, invocation.settings.app, credential=credential)
+    head = build_head(method, path, given, body, invocation.settings.app, credential=None)
+    if key is not None or not _brings_its_own(head, entries):
+        head = build_head(method, path, given, body, invocation.settings.app, credential=credential)
     dangling = _find_dangling(table, invocation)
     left_out = {route_id: one.problem for route_id, one in dangling if one.is_certain}
     usable = [one.route for one in table.compiled if one.route.route_id not in left_out]
-    snapshot = Snapshot(0, entries, build_route_table(usable, strip_headers=strip))
+    has_cors = invocation.settings.cors.enabled
+    snapshot = Snapshot(0, entries, build_route_table(usable, strip_headers=strip), has_cors=has_cors)
     now_us = to_us(invocation.now)
     explained = explain(head, body, snapshot, table.compiled, now_us, _REQUEST_ID, left_out)
     row = _build_row(explained, body, invocation)
@@ -111,9 +115,21 @@ def explain_request(
         _build_candidate(route_id, False, "disabled", f"the route cannot be used: {problem}")
         for route_id, problem in table.problems
     ]
-    row |= _describe_own_page(head, invocation)
+    row |= _describe_own_page(head, invocation) or _describe_preflight(head, invocation)
     _print(row, printing)
     _note_doubts(row["matched"], dangling)
+
+
+def _brings_its_own(head: RequestHead, entries: Mapping[str, KeyEntry]) -> bool:
+    """Tell whether a request is to be judged by what it presents, and be it nothing.
+
+    A parameter `key` may be anything. A browser sends a preflight without a key.
+    """
+    from proxy.policy.cors import is_preflight
+    from proxy.policy.credentials import digest_secret, find_credentials
+
+    in_query = find_credentials((), head.query)
+    return any(digest_secret(secret) in entries for secret in in_query) or is_preflight(head)
 
 
 def _note_doubts(matched: str | None, dangling: list[tuple[str, Dangling]]) -> None:
@@ -165,8 +181,8 @@ def _read_keys(
 
 
 def _build_row(explained: Any, body: bytes, invocation: Invocation) -> dict[str, Any]:
-    from proxy.audit.redact import redact_query
-    from proxy.policy.decide import Forward, Refuse
+    from proxy.audit.masking.names import redact_query
+    from proxy.policy.decide import Answer, Forward, Refuse
 
     decision = explained.decision
     row: dict[str, Any] = dict.fromkeys(column.name for column in COLUMNS)
@@ -177,6 +193,9 @@ def _build_row(explained: Any, body: bytes, invocation: Invocation) -> dict[str,
     ]
     if isinstance(decision, Refuse):
         row["refusal"] = {"status": decision.status, "code": decision.code, "message": decision.message}
+    if isinstance(decision, Answer):
+        message = "the gateway answers this itself: Max-Forwards lets it go no further"
+        row["refusal"] = {"status": decision.status, "code": "answered", "message": message}
     if isinstance(decision, Forward):
         path, question, query = decision.target.partition(b"?")
         target = path + question + redact_query(query)
@@ -199,6 +218,21 @@ def _describe_own_page(head: RequestHead, invocation: Invocation) -> dict[str, A
         "message": "this is one of the gateway's own pages; app.system_prefix moves them",
     }
     sent = ("matched", "target_url", "request_headers", "request_body")
+    return {**dict.fromkeys(sent), "refusal": answer, "candidates": []}
+
+
+def _describe_preflight(head: RequestHead, invocation: Invocation) -> dict[str, Any]:
+    """Return what differs for a browser's preflight, which `cors.enabled` has the gateway answer."""
+    from proxy.policy.cors import CorsPolicy
+
+    policy = CorsPolicy.build(invocation.settings.cors)
+    if policy is None or policy.answer_preflight(head) is None:
+        return {}
+    message = (
+        "the gateway answers a browser's preflight itself, as the section cors of the configuration says"
+    )
+    answer = {"status": 204, "code": "preflight", "message": message}
+    sent = ("matched", "target_url", "request_headers", "request_body", "key_id")
     return {**dict.fromkeys(sent), "refusal": answer, "candidates": []}
 
 

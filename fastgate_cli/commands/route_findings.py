@@ -68,7 +68,7 @@ def find_missing(
             message = f"{problem} here; without it the gateway leaves the route out"
             yield Finding(route.route_id, level, "unresolved", message)
         if route.tls_ca:
-            from proxy.relay.transports import find_authority_fault  # loads httpx
+            from proxy.upstream.contexts import find_authority_fault  # loads ssl
 
             if problem := find_authority_fault(route):
                 yield Finding(route.route_id, "error", "unusable", problem)
@@ -91,7 +91,8 @@ def _find_shadow(compiled: CompiledRoute, earlier: Iterable[CompiledRoute]) -> F
 def _find_unreachable(compiled: CompiledRoute, system_paths: frozenset[bytes]) -> Iterator[_Fault]:
     pattern = compiled.pattern
     sample = _WILDCARDS.sub(_FILLING, pattern.text).encode()
-    if fault := find_fault(RequestHead("GET", sample, b"", [(b"host", b"x")])):
+    head = RequestHead("GET", sample, b"", [(b"host", b"x")])
+    if fault := find_fault(head, encoded_slash=compiled.route.encoded_slash):
         yield "error", "unreachable", f"no request for {pattern.text} is let in: {fault[1]}"
     if pattern.text.encode() in system_paths:
         yield (

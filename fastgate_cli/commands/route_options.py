@@ -96,6 +96,28 @@ class RouteOptions:
         Literal["cancel", "drain"] | None,
         _option("--on-client-abort", "HOW", "When the client leaves: cancel, or drain the response."),
     ] = None
+    pass_credential: Annotated[
+        bool | None,
+        _option(
+            "--pass-credential/--no-pass-credential",
+            None,
+            "Send on a credential that is not one of the gateway's own keys.",
+        ),
+    ] = None
+    encoded_slash: Annotated[
+        bool | None,
+        _option(
+            "--encoded-slash/--no-encoded-slash", None, "Take %2F in a path for text within its segment."
+        ),
+    ] = None
+    keep_redirects: Annotated[
+        bool | None,
+        _option(
+            "--keep-redirects/--rewrite-redirects",
+            None,
+            "Leave the backend's redirects to itself as they are.",
+        ),
+    ] = None
     priority: Annotated[
         int | None, _option("--priority", "N", "Smaller is tried first.", min=0, max=_PRIORITY_MAX)
     ] = None

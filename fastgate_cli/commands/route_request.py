@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 # Stands for a key of which only the id is known, or for one that may do everything; no key can look like it.
 STAND_IN = "stand-in"
-CREDENTIALS = frozenset((b"authorization", b"x-api-key", b"api-key"))
+CREDENTIALS = frozenset((b"authorization", b"x-api-key", b"api-key", b"x-goog-api-key"))
 HeaderOption = Annotated[
     list[str] | None,
     typer.Option("--header", metavar="'K: V'", help="A header of the request. Repeatable."),
@@ -43,17 +43,19 @@ def build_head(
     body: bytes,
     app: AppSettings,
     *,
-    credential: str = STAND_IN,
+    credential: str | None = STAND_IN,
+    is_always_added: bool = False,
 ) -> RequestHead:
     """Return the head with the headers given, and those that a client adds: host, key and what frames a body.
 
+    The credential stands before those that are given; without `is_always_added` it is there only if none is.
     A body is taken for JSON unless a content-type is given.
     """
     from proxy.policy.model import RequestHead
 
     names = {name for name, _ in given}
     headers = [] if b"host" in names else [(b"host", f"{app.host}:{app.port}".encode())]
-    if not names & CREDENTIALS:
+    if credential is not None and (is_always_added or not names & CREDENTIALS):
         headers.append((b"authorization", b"Bearer " + os.fsencode(credential)))
     headers += given
     if body and not names & {b"content-length", b"transfer-encoding"}:

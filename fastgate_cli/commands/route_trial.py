@@ -17,8 +17,8 @@ from fastgate_cli.output import OutputOptions, print_object
 from proxy.errors import InvalidInputError
 
 if TYPE_CHECKING:
-    from proxy.relay.preparation import Rehearsal, Stage
-    from proxy.relay.trial import Trial
+    from proxy.insight.preparation import Rehearsal, Stage
+    from proxy.insight.trial import Trial
 
 COLUMNS = (
     Column("success", text=format_flag),
@@ -70,7 +70,7 @@ def try_route(
     """
     import asyncio
 
-    from proxy.relay.trial import run_trial
+    from proxy.insight.trial import run_trial
 
     invocation = invocation_of(ctx)
     printing = invocation.read_output(output, as_json=as_json, fields=fields, columns=COLUMNS)
@@ -80,7 +80,8 @@ def try_route(
     rehearsal, paths = read_rehearsal(invocation, ref, path)
     chosen = method or choose_method(rehearsal.row, body)
     app = invocation.settings.app
-    heads = [build_head(chosen, one, given, body, app) for one in paths]
+    # No key is needed: a credential that is given is one for the backend, if the route passes those on.
+    heads = [build_head(chosen, one, given, body, app, is_always_added=True) for one in paths]
     trial = asyncio.run(
         run_trial(
             rehearsal, heads, body, timeout_seconds=timeout, tell=_draw_stage if is_watched else _ignore
@@ -96,7 +97,7 @@ def read_rehearsal(invocation: Invocation, ref: str, path: str | None) -> tuple[
 
     Raises `NotFoundError` if there is none of that id or name.
     """
-    from proxy.relay.preparation import Rehearsal
+    from proxy.insight.preparation import Rehearsal
     from proxy.store.routes import get_route, list_routes
 
     settings = invocation.settings

@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from fastgate_cli.columns import NO_VALUE, Row
+from fastgate_cli.columns import NO_VALUE, Row, escape_controls
 from fastgate_cli.commands.log_columns import IN_FLIGHT, describe_outcome, format_ms, style_outcome
 from fastgate_cli.commands.log_sheet import print_sheet
 from fastgate_cli.dashboard.board import Opened
@@ -38,7 +38,7 @@ def _build_heading(row: Row, width: int) -> Text:
     took = row["response_time_ms"]
     parts = [
         Text(outcome, f"bold {style_outcome(outcome)}"),
-        Text(str(row["method"]), "bold"),
+        Text(escape_controls(str(row["method"])), "bold"),
         Text(NO_VALUE if took is None else format_ms(took, None)),  # type: ignore[arg-type]
         Text(str(row["id"]), "dim"),
     ]

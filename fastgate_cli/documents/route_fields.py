@@ -180,6 +180,9 @@ FIELDS = (
     Field("tls_ca", _read_authorities),
     Field("tls_verify", read_flag, True),
     Field("on_client_abort", read_choice(*choices_of("on_client_abort")), "cancel"),
+    Field("pass_credential", read_flag, False),
+    Field("encoded_slash", read_flag, False),
+    Field("keep_redirects", read_flag, False),
     Field("priority", read_number(*bounds_of("priority")), PRIORITY_DEFAULT),
     Field("is_active", read_flag, True),
 )

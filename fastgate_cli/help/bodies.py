@@ -77,8 +77,8 @@ def build_page() -> Page:
             Text(
                 "A route with conditions serves only requests whose body is JSON that fits all of them. "
                 "A VALUE is text; if it can also be read as JSON (true, 8192, null), either will do. "
-                "Dots reach into objects. No body, a compressed one and one that is not JSON fit "
-                "nothing."
+                "Dots reach into objects. No body and one that is not JSON fit nothing; a compressed one "
+                "is decompressed to be looked at."
             ),
             Rows(
                 [(example.options, example.describe()) for example in CONDITIONS],
@@ -95,8 +95,8 @@ def build_page() -> Page:
             ),
             Text(
                 "The value that --set-body takes is JSON, so a text has quotes. Every other byte of the "
-                "body stays as the client wrote it. A body that is no JSON object is then refused with "
-                "400."
+                "body stays as the client wrote it, but for members whose name differs in case only: they "
+                "get the value too. A body that is no JSON object is then refused with 400."
             ),
             Text(
                 "Bodies are read only where such a rule, or a permission with model:, needs it, and up "

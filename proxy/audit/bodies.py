@@ -9,7 +9,7 @@ from __future__ import annotations
 import codecs
 from dataclasses import dataclass, field
 
-from proxy.audit.secrets import SecretMask
+from proxy.audit.masking.mask import SecretMask
 from proxy.audit.streams.merging import merge_stream
 
 

@@ -12,15 +12,16 @@ import errno
 import fcntl
 import os
 from pathlib import Path
+from zlib import crc32
 
 import msgspec
 
 from proxy.audit.events import AuditEvent
 from proxy.audit.segments import (
+    HEADER,
     HEADER_BYTES,
     RECORD_BYTES_MAX,
     SUFFIX,
-    frame_record,
     make_journal_directory,
     stat_segments,
 )
@@ -75,7 +76,8 @@ class JournalWriter:
         of it belongs to the others. Events that are too much for one record, which nobody would read, are
         written one by one.
         """
-        record = frame_record(self._encode(events))
+        payload = self._encode(events)
+        record = HEADER.pack(len(payload), crc32(payload)) + payload
         if len(record) > RECORD_BYTES_MAX:
             return self._append_each(events, within_bound=within_bound)
         try:

@@ -17,10 +17,10 @@ from typing import Protocol
 
 from proxy.audit.bodies import BodyWriter
 from proxy.audit.claim import mark_recorded
-from proxy.audit.masks import MaskSource
+from proxy.audit.masking.source import MaskSource
 from proxy.audit.retention import Retention
-from proxy.audit.rows import add_events
-from proxy.audit.segments import DAMAGED_SUFFIX, Segment, list_segments
+from proxy.audit.rows import KnownHeads, add_events
+from proxy.audit.segments import DAMAGED_SUFFIX, Segment, list_segments, list_strangers
 from proxy.clock import now_us
 from proxy.errors import DatabaseError
 from proxy.store.database import Database
@@ -29,7 +29,7 @@ from proxy.store.facts import WordBook
 from proxy.store.recording import Batch, finish_writer, forget_segments, read_offsets, write_batch
 
 INTERVAL_SECONDS = 0.2
-BATCH_BYTES_MAX = 4 * 1024 * 1024
+BATCH_BYTES_MAX = 1024 * 1024
 RETRY_SECONDS_MAX = 5.0
 _log = logging.getLogger(__name__)
 
@@ -60,9 +60,11 @@ class Recorder:
         self._bodies = bodies or BodyWriter()
         self._masks = masks
         self._book = WordBook()
+        self._heads = KnownHeads()
         self._database: Database | None = None
         self._file_id = (0, 0)
         self._offsets: dict[str, int] = {}
+        self._strangers: set[Path] = set()  # that the log has told of
 
     def run(self, stop: Stop) -> None:
         """Record until told to stop, and then whatever is left."""
@@ -87,6 +89,7 @@ class Recorder:
         """
         started = time.time()
         database = self._connect()
+        self._tell_of_strangers()
         segments = list_segments(self._directory)
         # Asked before anything is measured: what a finished segment holds then is all it will ever hold.
         finished = {segment for segment in segments if segment.is_finished()}
@@ -99,6 +102,12 @@ class Recorder:
         self._remove(database, finished)
         mark_recorded(self._directory, started)
         return total
+
+    def _tell_of_strangers(self) -> None:
+        strangers = set(list_strangers(self._directory))
+        for path in sorted(strangers - self._strangers):
+            _log.warning("%s is not a file and is passed over; move it out of the journal's folder", path)
+        self._strangers = strangers
 
     def _delete_old(self) -> None:
         self._retention.work(self._connect(), now_us())
@@ -151,12 +160,20 @@ class Recorder:
             events, end, damaged = segment.read(start, min(room, goal - start))
             if end == start and segment in finished:
                 damaged, end = goal - start, goal  # its writer was killed while it wrote
-            if damaged:
-                _keep_aside(segment, start, damaged)
+            unreadable = 0
             if end > start:
-                add_events(batch, events, writer_id=segment.writer_id, created_us=created_us, bodies=bodies)
+                unreadable = add_events(
+                    batch,
+                    events,
+                    writer_id=segment.writer_id,
+                    created_us=created_us,
+                    bodies=bodies,
+                    heads=self._heads,
+                )
                 offsets[segment.name] = end
                 count, room = count + len(events), room - (end - start)
+            if damaged or unreadable:
+                _keep_aside(segment, start, damaged, unreadable)
             if start < end < goal or room <= 0:
                 break
         if not offsets:
@@ -181,14 +198,16 @@ class Recorder:
             del self._offsets[name]
 
 
-def _keep_aside(segment: Segment, start: int, size: int) -> None:
+def _keep_aside(segment: Segment, start: int, size: int, heads: int) -> None:
     """Tell of records that cannot be read, and keep their segment under another name: it may be wanted."""
     kept = segment.path.with_suffix(DAMAGED_SUFFIX)
     with suppress(FileExistsError):
         kept.hardlink_to(segment.path)
     _log.error(
-        "%d bytes of the journal, at byte %d, could not be read; their segment is kept in %s",
+        "%d bytes of the journal and the heads of %d requests, from byte %d on, could not be read;"
+        " their segment is kept in %s",
         size,
+        heads,
         start,
         kept,
     )

@@ -7,27 +7,79 @@ insert without an end, which makes it visible while it runs, and an update later
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 import msgspec
 
 from proxy.audit.bodies import BodyWriter
-from proxy.audit.events import LOG_PREFIX, REQUEST_PREFIX, AuditEvent, Begin, End, FirstByte
+from proxy.audit.events import (
+    LOG_PREFIX,
+    NOT_ERRORS,
+    REQUEST_PREFIX,
+    AuditEvent,
+    Begin,
+    BriefBegin,
+    End,
+    FirstByte,
+    Head,
+    decode_head,
+)
 from proxy.clock import format_us
 from proxy.store.facts import Texts, place_of
-from proxy.store.recording import NO_END, Batch
+from proxy.store.models import PLACES_PER_US
+from proxy.store.recording import NO_END, Batch, WholeRequests
 from proxy.store.statements import Columns
 
+HEADS_MAX = 1024  # that are remembered
 _NO_FIGURES: Columns = (None, 0, None, None, None, None, None)
 
 
+class _Known(NamedTuple):
+    """A head as rows need it."""
+
+    texts: Texts
+    headers: str | None
+    headers_rest: str
+    is_previous: bool
+
+
+class KnownHeads(dict[bytes, _Known]):
+    """Heads by their bytes. One that is new is decoded; `MsgspecError` is raised if nobody understands it."""
+
+    def __missing__(self, data: bytes) -> _Known:
+        head = decode_head(data)
+        if len(self) >= HEADS_MAX:
+            self.clear()
+        known = self[data] = _Known(_texts(head), head.headers, head.headers_rest, head.is_previous)
+        return known
+
+
+# What is kept of a request until its end: sequence, began_us, the texts of its facts, its headers, and its
+# id.
+_Begun = tuple[int, int, Texts, str | None, str]
+
+
 def add_events(
-    batch: Batch, events: Iterable[AuditEvent], *, writer_id: str, created_us: int, bodies: BodyWriter
-) -> None:
-    """Add to a batch what one writer's events, in their order, mean for the database."""
+    batch: Batch,
+    events: Iterable[AuditEvent],
+    *,
+    writer_id: str,
+    created_us: int,
+    bodies: BodyWriter,
+    heads: KnownHeads | None = None,
+) -> int:
+    """Add to a batch what one writer's events, in their order, mean for the database.
+
+    `heads` are those of earlier batches. Returns how many requests are left out, nobody understanding their
+    heads.
+    """
+    heads = KnownHeads() if heads is None else heads
     created_at = format_us(created_us)
-    begun: dict[str, Begin] = {}
+    whole = WholeRequests(writer_id, created_at)
+    batch.whole.append(whole)
+    begun: dict[str, _Begun] = {}
     first_bytes: dict[str, FirstByte] = {}
-    count = last = 0
+    count = last = unreadable = 0
     for event in events:
         if isinstance(event, End):
             if first_bytes:
@@ -35,49 +87,117 @@ def add_events(
             begin = begun.pop(event.ulid, None)
             if begin is None:
                 _add_end(batch, event, bodies)
+            elif event.error is None and event.request_body is None and event.response_body is None:
+                _add_whole(whole, begin, event)
             else:
-                if event.target_url is not None:
-                    begin = msgspec.structs.replace(begin, target_url=event.target_url)
-                _add_whole(batch, begin, event, writer_id, created_at, bodies)
-        elif isinstance(event, Begin):
-            begun[event.ulid] = event
-            count += 1
-            last = max(last, event.sequence)
-            _count_use(batch, event)
-        else:
+                _add_other(batch, begin, event, created_at, writer_id, bodies)
+        elif isinstance(event, FirstByte):
             first_bytes[event.ulid] = event
-    for begin in begun.values():
-        _add_begun(batch, begin, writer_id, created_at)
+        else:
+            try:
+                begun[event.ulid] = _read_begin(batch, event, heads)
+            except msgspec.MsgspecError:
+                unreadable += 1
+                continue
+            count += 1
+            if event.sequence > last:
+                last = event.sequence
+    for ulid, begin in begun.items():
+        _add_begun(batch, ulid, begin, created_at, writer_id)
     for first in first_bytes.values():
         _add_first_byte(batch, first)
     if count:
         batch.count_requests(writer_id, count, last)
+    return unreadable
 
 
-def _count_use(batch: Batch, begin: Begin) -> None:
-    if begin.key_id is not None:
-        if begin.route_id is not None:
-            batch.count_usage(begin.key_id, begin.began_us)
-        if begin.is_previous:
-            batch.note_previous_use(begin.key_id, begin.began_us, begin.ip_address)
-
-
-def _add_begun(batch: Batch, begin: Begin, writer_id: str, created_at: str) -> None:
-    batch.inserts.append(_begin_columns(begin, writer_id, created_at) + NO_END)
-    place = place_of(begin.began_us, begin.sequence)
-    batch.facts.append((place, _texts(begin, None), (*_NO_FIGURES, LOG_PREFIX + begin.ulid)))
-
-
-def _add_whole(
-    batch: Batch, begin: Begin, end: End, writer_id: str, created_at: str, bodies: BodyWriter
-) -> None:
-    row, error = _begin_columns(begin, writer_id, created_at), end.error
-    if error is None and end.request_body is None and end.response_body is None:
-        batch.common_inserts.append(row + _common_end_columns(end))
+def _read_begin(batch: Batch, event: BriefBegin | Begin, heads: KnownHeads) -> _Begun:
+    request_id = REQUEST_PREFIX + event.ulid
+    if isinstance(event, BriefBegin):
+        texts, headers, rest, is_previous = heads[event.head]
+        request_id = event.request_id or request_id
+        if event.length is not None:
+            headers = f"{headers}{event.length}{rest}"
     else:
-        batch.inserts.append(row + _end_columns(end, bodies))
-    place = place_of(begin.began_us, begin.sequence)
-    batch.facts.append((place, _texts(begin, error), (*_figures(end), row[0])))
+        texts, headers, is_previous = _texts(event), event.headers, event.is_previous
+    key_id = texts[0]
+    if key_id is not None:
+        if texts[2] is not None:
+            batch.count_usage(key_id, event.began_us)
+        if is_previous:
+            batch.note_previous_use(key_id, event.began_us, texts[5] or "")
+    return event.sequence, event.began_us, texts, headers, request_id
+
+
+def _texts(head: Head | Begin) -> Texts:
+    return (
+        head.key_id,
+        head.source_path,
+        head.route_id,
+        head.method,
+        head.path,
+        head.ip_address,
+        head.target_url,
+        head.user_agent,
+    )
+
+
+def _add_whole(whole: WholeRequests, begin: _Begun, end: End) -> None:
+    """Add what most requests are: this is most of what the recorder does."""
+    sequence, began_us, texts, headers, request_id = begin
+    ulid, after_us, first_us, gateway_us = end.ulid, end.after_us, end.first_byte_after_us, end.gateway_us
+    row_id, took_ms = LOG_PREFIX + ulid, (after_us + 500) // 1000
+    is_stream = 1 if end.is_stream else 0  # a bool takes as long as a null
+    whole.texts.append(texts if end.target_url is None else _texts_at_end(texts, end))
+    whole.rows += (
+        row_id,
+        request_id,
+        format_us(began_us),
+        sequence,
+        headers,
+        end.status,
+        None if first_us is None else format_us(began_us + first_us),
+        format_us(began_us + after_us),
+        took_ms,
+        end.request_size,
+        end.response_size,
+        is_stream,
+        end.chunks,
+        end.headers,
+        gateway_us / 1000,
+    )
+    whole.figures += (
+        began_us * PLACES_PER_US + sequence % PLACES_PER_US,
+        end.status,
+        is_stream,
+        took_ms,
+        None if first_us is None else (first_us + 500) // 1000,
+        gateway_us,
+        end.request_size,
+        end.response_size,
+        row_id,
+    )
+
+
+def _add_begun(batch: Batch, ulid: str, begin: _Begun, created_at: str, writer_id: str) -> None:
+    sequence, began_us, texts, _, _ = begin
+    batch.inserts.append(_begin_columns(ulid, begin, texts, created_at, writer_id) + NO_END)
+    batch.facts.append((place_of(began_us, sequence), texts, (*_NO_FIGURES, LOG_PREFIX + ulid)))
+
+
+def _add_other(
+    batch: Batch, begin: _Begun, end: End, created_at: str, writer_id: str, bodies: BodyWriter
+) -> None:
+    sequence, began_us, texts, _, _ = begin
+    texts = _texts_at_end(texts, end)
+    row = _begin_columns(end.ulid, begin, texts, created_at, writer_id)
+    batch.inserts.append(row + _end_columns(end, bodies))
+    batch.facts.append((place_of(began_us, sequence), (*texts, end.error), (*_figures(end), row[0])))
+
+
+def _texts_at_end(texts: Texts, end: End) -> Texts:
+    *first, target_url, user_agent = texts
+    return (*first, target_url if end.target_url is None else end.target_url, user_agent)
 
 
 def _add_end(batch: Batch, end: End, bodies: BodyWriter) -> None:
@@ -95,40 +215,29 @@ def _add_first_byte(batch: Batch, first: FirstByte) -> None:
     batch.fact_first_bytes.append(((first.after_us + 500) // 1000, place_of(first.began_us), row_id))
 
 
-def _begin_columns(event: Begin, writer_id: str, created_at: str) -> Columns:
-    ulid = event.ulid
+def _begin_columns(ulid: str, begin: _Begun, texts: Texts, created_at: str, writer_id: str) -> Columns:
+    sequence, began_us, _, headers, request_id = begin
+    key_id, source_path, route_id, method, path, ip_address, target_url, user_agent = texts
     return (
         LOG_PREFIX + ulid,
-        REQUEST_PREFIX + ulid,
-        event.key_id,
-        event.source_path,
-        event.method,
-        event.path,
-        event.target_url,
-        format_us(event.began_us),
-        event.user_agent,
-        event.ip_address,
-        event.headers,
+        request_id,
+        key_id,
+        source_path,
+        method,
+        path,
+        target_url,
+        format_us(began_us),
+        user_agent,
+        ip_address,
+        headers,
         created_at,
         writer_id,
-        event.sequence,
-        event.route_id,
+        sequence,
+        route_id,
     )
 
 
 def _end_columns(event: End, bodies: BodyWriter) -> Columns:
-    *common, headers, gateway_ms = _common_end_columns(event)
-    return (
-        *common,
-        event.error,
-        _request_text(event, bodies) if event.request_body else None,
-        headers,
-        _response_text(event, bodies) if event.response_body else None,
-        gateway_ms,
-    )
-
-
-def _common_end_columns(event: End) -> Columns:
     first, began_us, after_us = event.first_byte_after_us, event.began_us, event.after_us
     return (
         event.status,
@@ -137,15 +246,18 @@ def _common_end_columns(event: End) -> Columns:
         (after_us + 500) // 1000,
         event.request_size,
         event.response_size,
-        1 if event.is_stream else 0,  # a bool takes as long as a null
+        event.is_stream,
         event.chunks,
+        event.error,
+        _request_text(event, bodies) if event.request_body else None,
         event.headers,
+        _response_text(event, bodies) if event.response_body else None,
         event.gateway_us / 1000,
     )
 
 
 def _request_text(event: End, bodies: BodyWriter) -> str:
-    body, is_broken = event.request_body, event.error is not None
+    body, is_broken = event.request_body, _is_broken(event)
     assert body is not None
     return bodies.write(body, event.request_size, is_cut=event.is_request_cut, is_broken=is_broken)
 
@@ -155,7 +267,7 @@ def _response_text(event: End, bodies: BodyWriter) -> str:
         event.response_body,
         event.response_size,
         event.is_response_cut,
-        event.error is not None,
+        _is_broken(event),
     )
     assert body is not None
     if event.is_stream:
@@ -164,18 +276,8 @@ def _response_text(event: End, bodies: BodyWriter) -> str:
     return bodies.write(body, size, is_cut=is_cut, is_broken=is_broken)
 
 
-def _texts(begin: Begin, error: str | None) -> Texts:
-    return (
-        begin.key_id,
-        begin.source_path,
-        begin.route_id,
-        begin.method,
-        begin.path,
-        begin.ip_address,
-        begin.target_url,
-        begin.user_agent,
-        error,
-    )
+def _is_broken(event: End) -> bool:
+    return event.error is not None and event.error not in NOT_ERRORS
 
 
 def _figures(end: End) -> Columns:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import stat
 import struct
 import zlib
 from collections.abc import Iterator, Sequence
@@ -19,7 +20,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import msgspec
 
@@ -30,8 +31,8 @@ DAMAGED_SUFFIX = ".damaged"  # of a copy of a segment in which something could n
 RECORD_BYTES_MAX = 64 * 1024 * 1024
 _ONE = msgspec.msgpack.Decoder(list[AuditEvent])
 _MANY = msgspec.msgpack.Decoder(list[list[AuditEvent]])
-_HEADER = struct.Struct("<II")
-HEADER_BYTES = _HEADER.size  # of a record, before its payload
+HEADER = struct.Struct("<II")
+HEADER_BYTES = HEADER.size  # of a record, before its payload
 _ARRAY_32 = struct.Struct(">BI")  # MessagePack: an array of so many elements follows
 _FOLDER_MODE = 0o700
 
@@ -61,7 +62,7 @@ class Segment:
     def is_finished(self) -> bool:
         """Tell whether nobody can append to it any more. Ask before reading: what is read after is all."""
         try:
-            with self.path.open("rb") as file:
+            with self._open() as file:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
@@ -74,26 +75,35 @@ class Segment:
         checksum, or that this version cannot read, is passed over if a good one comes behind it; otherwise it
         ends the reading as the end of the file does, for it may be half written.
         """
-        with self.path.open("rb") as file:
+        with self._open() as file:
             file.seek(offset)
-            data = file.read(max(bytes_max, _HEADER.size))
-            if len(data) >= _HEADER.size:
-                missing = _HEADER.unpack_from(data)[0] + _HEADER.size - len(data)
+            data = file.read(max(bytes_max, HEADER.size))
+            if len(data) >= HEADER.size:
+                missing = HEADER.unpack_from(data)[0] + HEADER.size - len(data)
                 if missing > 0:
                     data += file.read(min(missing, RECORD_BYTES_MAX) + bytes_max)
         payloads, consumed, good = _split_records(data)
         events, undecoded = _decode_records(payloads)
         return Reading(events, offset + consumed, consumed - good + undecoded)
 
+    def _open(self) -> BinaryIO:
+        # It may have been replaced since it was listed: a FIFO must not keep us waiting for its writer.
+        return os.fdopen(os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW), "rb")
+
 
 def frame_record(payload: bytes) -> bytes:
     """Return a record that holds a payload."""
-    return _HEADER.pack(len(payload), zlib.crc32(payload)) + payload
+    return HEADER.pack(len(payload), zlib.crc32(payload)) + payload
 
 
 def list_segments(directory: Path) -> list[Segment]:
     """Return the segments of all writers, each writer's in the order it wrote them."""
-    return [Segment(path) for path in sorted(directory.glob("*" + SUFFIX))]
+    return [Segment(path) for path in sorted(directory.glob("*" + SUFFIX)) if _is_regular(path)]
+
+
+def list_strangers(directory: Path) -> list[Path]:
+    """Return what is named like a segment and is none: folders, FIFOs, links. Nobody reads or deletes it."""
+    return [path for path in sorted(directory.glob("*" + SUFFIX)) if not _is_regular(path)]
 
 
 def stat_segments(directory: Path) -> Iterator[os.stat_result]:
@@ -111,10 +121,17 @@ def make_journal_directory(directory: Path) -> None:
         folder.mkdir(exist_ok=True, mode=_FOLDER_MODE)
 
 
+def _is_regular(path: Path) -> bool:
+    try:
+        return stat.S_ISREG(path.lstat().st_mode)
+    except FileNotFoundError:  # the recorder deletes what it has recorded at any moment
+        return True
+
+
 def _split_records(data: bytes) -> tuple[list[bytes], int, int]:
     """Return the payloads of good records, the place after the last, and how many bytes are theirs."""
     payloads: list[bytes] = []
-    take, unpack, crc32 = payloads.append, _HEADER.unpack_from, zlib.crc32
+    take, unpack, crc32 = payloads.append, HEADER.unpack_from, zlib.crc32
     start, size, consumed, good = 0, len(data), 0, 0
     while start + 8 <= size:
         length, checksum = unpack(data, start)

@@ -7,28 +7,28 @@ and tried again, unless its request can still be refused.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Protocol
 
 from msgspec.structs import replace
 
-from proxy.audit.events import AuditEvent, Begin, End
-from proxy.audit.exchange import Exchange
+from proxy.audit.events import AuditEvent, BriefBegin, End
 from proxy.audit.journal import JournalWriter
-from proxy.audit.redact import header_names
-from proxy.audit.scribe import Scribe
-from proxy.audit.secrets import SecretMask
+from proxy.audit.masking.mask import SecretMask
+from proxy.audit.masking.names import header_names
+from proxy.audit.masking.text import TextWriter
+from proxy.audit.record import HeadTexts, Record
 from proxy.errors import JournalError
 from proxy.ids import UlidSource
 from proxy.policy.model import RequestHead
 from proxy.settings import AuditSettings
 
+HEADERS_BYTES_MAX = 1024 * 1024
 BODY_BYTES_MAX = 16 * 1024 * 1024  # of each body, whatever the configuration says: a record has a bound
 # An event stream is mostly frame: so much more of it is kept as may be needed for a text of that size.
 STREAM_FACTOR = 32
@@ -36,7 +36,15 @@ STREAM_BYTES_MAX = 1024 * 1024
 WAITING_EVENTS_MAX = 5_000
 PENDING_EVENTS_MAX = 64  # that are written together
 # Masked whatever the configuration says; `audit.redact_headers` adds to them.
-_SECRET_HEADERS = ("authorization", "proxy-authorization", "x-api-key", "api-key", "cookie", "set-cookie")
+_SECRET_HEADERS = (
+    "authorization",
+    "proxy-authorization",
+    "x-api-key",
+    "api-key",
+    "x-goog-api-key",
+    "cookie",
+    "set-cookie",
+)
 _NO_MASK = SecretMask()
 _NOT_WRITTEN = JournalError("the journal has met a bug")
 _log = logging.getLogger(__name__)
@@ -47,6 +55,7 @@ class AuditPolicy:
     """What is kept of a request, and whether one that cannot be audited goes through all the same."""
 
     include_headers: bool = True
+    headers_bytes_max: int = 8192
     body_bytes_max: int = 0  # 0: bodies are not kept
     stream_bytes_max: int = 0
     redacted: frozenset[bytes] = frozenset()
@@ -61,12 +70,23 @@ def build_audit_policy(settings: AuditSettings) -> AuditPolicy:
     longest = max(body_bytes_max, min(body_bytes_max * STREAM_FACTOR, STREAM_BYTES_MAX))
     return AuditPolicy(
         include_headers=settings.include_headers,
+        headers_bytes_max=min(settings.headers_max_size, HEADERS_BYTES_MAX),
         body_bytes_max=body_bytes_max,
         stream_bytes_max=longest if merges_streams else body_bytes_max,
         redacted=header_names((*_SECRET_HEADERS, *settings.redact_headers)),
         forward_on_failure=settings.on_failure == "forward",
         merges_streams=merges_streams,
     )
+
+
+class Waiter(Protocol):
+    """Who waits for the beginning of a request to be in the journal."""
+
+    def recorded(self, error: JournalError | None) -> None:
+        """It is, or, with an error, the request must not go on. Raises nothing."""
+
+
+_Commit = tuple[str, Waiter]  # with the request's ulid
 
 
 class AuditTrail:
@@ -88,49 +108,55 @@ class AuditTrail:
     ) -> None:
         self.policy = policy
         self.monotonic_ns = monotonic_ns
-        self.scribe = Scribe(policy.redacted, find_mask)
+        self._writer = TextWriter(policy.redacted, find_mask)
         self.events_lost = 0
         self.is_failing = False
         self.tapped_bytes = 0
         self._journal = journal
-        self._sequence = 0
+        self.sequence = 0  # of the last request of this worker
         self._ulids = UlidSource()
         self._defer = defer
         self._pending: list[AuditEvent] = []
         self._commits: list[_Commit] = []
         self._waiting: deque[tuple[AuditEvent, ...]] = deque()
 
-    def open(self, head: RequestHead, time_us: int) -> Exchange:
-        """Start an exchange for a request that came at `time_us`, microseconds since the epoch."""
-        self.scribe.refresh()
-        return Exchange(self, head, self._ulids.next(time_us), time_us)
+    @property
+    def writer(self) -> TextWriter:
+        """Return what writes texts down, with the secrets masked that there are now."""
+        self._writer.refresh()
+        return self._writer
 
-    def next_sequence(self) -> int:
-        """Return the number of the next request of this worker."""
-        self._sequence += 1
-        return self._sequence
+    def open(
+        self, head: RequestHead, time_us: int, texts: HeadTexts | None = None, length: str = ""
+    ) -> Record:
+        """Start the record of a request that came at `time_us`, microseconds since the epoch.
 
-    async def commit(self, begin: Begin) -> None:
-        """Return when the journal has the beginning of a request, which may then go to a backend.
+        `texts` are those of its head, if it was recognised, and `length` the digits of its Content-Length.
+        """
+        return Record(self, head, self._ulids.next(time_us), time_us, texts, length)
 
-        Raises `JournalError` if the request is to be refused: it has left nothing, and its number is free.
+    def commit(self, begin: BriefBegin, waiter: Waiter) -> None:
+        """Write the beginning of a request, and tell the waiter when the journal has it.
+
+        Told of a `JournalError`, it is to be refused: it has left nothing, and its number is free.
         """
         if self._journal is None:
+            waiter.recorded(None)
             return
-        commit = _Commit(begin.ulid, asyncio.get_running_loop().create_future())
-        self._commits.append(commit)
+        self._commits.append((begin.ulid, waiter))
         self.write(begin)
-        if (error := await commit.outcome) is not None:
-            raise error.with_traceback(None)  # it is that of many: none keeps another's frames
 
-    def write(self, *events: AuditEvent) -> None:
-        """Have events written with what else comes in this turn; those that cannot be are kept for later."""
+    def write(self, *events: AuditEvent, at_once: bool = False) -> None:
+        """Have events written with what else comes in this turn; those that cannot be are kept for later.
+
+        `at_once` is for what is long: a record has a bound.
+        """
         if self._journal is None:
             return
         if not self._pending and self._defer is not None:
             self._defer(self.flush)
         self._pending += events
-        if self._defer is None or len(self._pending) > PENDING_EVENTS_MAX or _has_bodies(events[-1]):
+        if self._defer is None or at_once or len(self._pending) > PENDING_EVENTS_MAX:
             self.flush()
 
     def flush(self) -> None:
@@ -143,9 +169,8 @@ class AuditTrail:
         try:
             refusal = self._append(self._journal, pending, commits)
         finally:
-            for commit in commits:
-                if not commit.outcome.done():  # the server stops, and has cancelled who waited for it
-                    commit.outcome.set_result(refusal)
+            for _, waiter in commits:
+                waiter.recorded(refusal)
 
     def _append(
         self, journal: JournalWriter, pending: Sequence[AuditEvent], commits: Sequence[_Commit]
@@ -160,7 +185,7 @@ class AuditTrail:
             if not commits or self.policy.forward_on_failure:
                 self._keep(pending)
                 return None
-            if others := self._withdraw(pending, {commit.ulid for commit in commits}):
+            if others := self._withdraw(pending, {ulid for ulid, _ in commits}):
                 self._append(journal, others, ())
             return error
         if self.is_failing and commits:
@@ -169,13 +194,15 @@ class AuditTrail:
 
     def _withdraw(self, pending: Sequence[AuditEvent], refused: set[str]) -> list[AuditEvent]:
         """Return what is left without refused requests, numbered anew: a gap would be a lost record."""
-        self._sequence -= sum(isinstance(event, Begin) for event in pending)
+        self.sequence -= sum(isinstance(event, BriefBegin) for event in pending)
         kept: list[AuditEvent] = []
         for event in pending:
             if event.ulid in refused:
                 continue
-            is_begin = isinstance(event, Begin)
-            kept.append(replace(event, sequence=self.next_sequence()) if is_begin else event)
+            if isinstance(event, BriefBegin):
+                self.sequence += 1
+                event = replace(event, sequence=self.sequence)
+            kept.append(event)
         return kept
 
     def retry(self) -> None:
@@ -208,18 +235,6 @@ class AuditTrail:
             self.events_lost += len(events)
         else:
             self._waiting.append(tuple(map(_drop_bodies, events)))
-
-
-class _Commit(NamedTuple):
-    """A request that waits for its beginning to be in the journal. Its outcome is why it must not go on."""
-
-    ulid: str
-    outcome: asyncio.Future[JournalError | None]
-
-
-def _has_bodies(event: AuditEvent) -> bool:
-    # A record has a bound, and bodies are long.
-    return isinstance(event, End) and (event.request_body is not None or event.response_body is not None)
 
 
 def _drop_bodies(event: AuditEvent) -> AuditEvent:

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from proxy.audit.events import AuditEvent, Begin
-from proxy.audit.segments import Segment, list_segments
+from proxy.audit.events import AuditEvent, Begin, BriefBegin
+from proxy.audit.segments import Segment, list_segments, list_strangers
 from proxy.errors import JournalError
 from proxy.store.accounts import WriterAccount, count_interrupted, read_accounts
 from proxy.store.database import Database
@@ -38,6 +38,11 @@ class Verdict:
 
 def verify_trail(database: Database, directory: Path) -> Verdict:
     """Return how many requests there should be and are. Raises `DatabaseError`, and `JournalError`."""
+    if strangers := list_strangers(directory):
+        raise JournalError(
+            f"{strangers[0]} cannot be read: it is named like a part of the journal and is no regular file",
+            hint="move it elsewhere",
+        )
     for _ in range(_TRIES_MAX):
         # Before the database is looked at: what these do not hold is a row then, or came later. A newer one
         # may follow one whose end is neither among the rows that were counted nor there any more.
@@ -84,7 +89,7 @@ def _count_spooled(segments: list[Segment], offsets: Mapping[str, int]) -> dict[
     found: dict[str, tuple[int, int]] = {}
     for segment in segments:
         for event in _read_events(segment, offsets.get(segment.name, 0)):
-            if isinstance(event, Begin):
+            if isinstance(event, Begin | BriefBegin):
                 count, last = found.get(segment.writer_id, (0, 0))
                 found[segment.writer_id] = count + 1, max(last, event.sequence)
     return found

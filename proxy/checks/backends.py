@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import shlex
-import ssl
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from proxy.checks.result import Check, failed, passed, warning
+from proxy.errors import UpstreamError
 from proxy.policy.model import Route
-from proxy.relay.diagnosis import diagnose
-from proxy.relay.transports import build_context
+from proxy.upstream.balance import Backend
+from proxy.upstream.faults import explain_connect_error, name_route
+from proxy.upstream.resolve import Resolver
+from proxy.upstream.ways import Way as UpstreamWay
+from proxy.upstream.ways import Ways
 
 CONNECTIONS_MAX = 16  # at a time
 NAMES_MAX = 3
 _NAME = "backend"
-_HTTP2 = "h2"
 
 
 class Way(NamedTuple):
@@ -28,11 +30,6 @@ class Way(NamedTuple):
     tls_ca: str = ""
     tls_verify: bool = True
     http_version: str = "1.1"
-
-    @property
-    def is_secure(self) -> bool:
-        """Tell whether TLS is spoken with it."""
-        return self.origin.startswith("https://")
 
 
 class Reached(NamedTuple):
@@ -50,14 +47,15 @@ def check_backends(routes: Sequence[Route], timeout_seconds: float, egress_proxy
         # Never the whole URL: it may hold a password.
         url = urlsplit(egress_proxy)
         origin = f"{url.scheme}://{url.netloc.rpartition('@')[2]}"
-        (reached,) = asyncio.run(_reach_all({Way(origin): "ID"}, timeout_seconds))
+        proxy = Route("", "", "/*", url.netloc.rpartition("@")[2], target_protocol=url.scheme)
+        (reached,) = asyncio.run(_reach_all({Way(origin): proxy}, timeout_seconds))
         yield judge_proxy(origin, reached)
         return
     users: dict[Way, list[Route]] = {}
     for route in routes:
         for way in find_ways(route):
             users.setdefault(way, []).append(route)
-    first = {way: name_for_shell(found[0]) for way, found in users.items()}
+    first = {way: found[0] for way, found in users.items()}
     reached_by = dict(zip(users, asyncio.run(_reach_all(first, timeout_seconds)), strict=True))
     for way in users:
         yield judge_backend(way, users[way], reached_by)
@@ -98,49 +96,40 @@ def judge_proxy(origin: str, reached: Reached) -> Check:
     return passed(_NAME, f"the egress proxy {origin} in {taken}; what is behind it was not tried")
 
 
-async def _reach_all(ways: Mapping[Way, str], timeout_seconds: float) -> list[Reached]:
-    """Return what came of a connection to each backend, of which a route is named."""
+async def _reach_all(users: Mapping[Way, Route], timeout_seconds: float) -> list[Reached]:
+    """Return what came of a connection to each backend, of which a route is given."""
     slots = asyncio.Semaphore(CONNECTIONS_MAX)
+    ways = Ways(Resolver())
     # Before the first connection: to load authorities takes longer than to connect, and nothing else goes on.
-    contexts = {way[1:]: _try_context(way) for way in ways if way.is_secure}
+    found = {way: _find(ways, route) for way, route in users.items()}
 
-    async def reach_in_turn(way: Way, name: str) -> Reached:
-        context = contexts.get(way[1:]) if way.is_secure else None
-        if isinstance(context, Reached):
-            return context._replace(remedy=f"fastgate routes update {name} --tls-ca FILE")
+    async def reach_in_turn(way: Way, route: Route) -> Reached:
+        name, upstream = name_for_shell(route), found[way]
+        if isinstance(upstream, Reached):
+            return upstream._replace(remedy=f"fastgate routes update {name} --tls-ca FILE")
         async with slots:
-            return await _reach(way, context, name, timeout_seconds)
+            return await _reach(way, upstream, name, timeout_seconds)
 
-    return await asyncio.gather(*(reach_in_turn(way, name) for way, name in ways.items()))
+    return await asyncio.gather(*(reach_in_turn(way, route) for way, route in users.items()))
 
 
-async def _reach(way: Way, context: ssl.SSLContext | None, name: str, timeout_seconds: float) -> Reached:
-    """Make a connection as the gateway would, and close it."""
+async def _reach(way: Way, upstream: UpstreamWay, name: str, timeout_seconds: float) -> Reached:
+    """Make a connection as the gateway does, and close it."""
     started = time.perf_counter()
     try:
-        url = urlsplit(way.origin)
-        port = url.port or (443 if way.is_secure else 80)
         async with asyncio.timeout(timeout_seconds):
-            _, writer = await asyncio.open_connection(url.hostname, port, ssl=context)
-    except (OSError, ValueError) as error:
-        return Reached(0.0, "", *diagnose(error, name))
+            connection = await upstream.connect(Backend(way.origin))
+    except (OSError, ValueError, UpstreamError) as error:
+        failure = explain_connect_error(error, name)
+        return Reached(fault=failure.words, remedy=name_route(failure.hint, name))
     seconds = time.perf_counter() - started
-    tls = writer.get_extra_info("ssl_object")
-    writer.transport.abort()
-    if tls is None:
-        return Reached(seconds)
-    if way.http_version == "2" and tls.selected_alpn_protocol() != _HTTP2:
-        remedy = f"fastgate routes update {name} --no-http2"
-        return Reached(seconds, fault="it does not speak HTTP/2", remedy=remedy)
-    return Reached(seconds, tls.version() or "")
+    tls = connection.transport.get_extra_info("ssl_object") if connection.transport is not None else None
+    connection.close()
+    return Reached(seconds, tls.version() or "" if tls is not None else "")
 
 
-def _try_context(way: Way) -> ssl.SSLContext | Reached:
-    is_http2 = way.http_version == "2"
+def _find(ways: Ways, route: Route) -> UpstreamWay | Reached:
     try:
-        context = build_context(ca_file=way.tls_ca, verify=way.tls_verify, http2=is_http2)
-    except (OSError, ValueError):  # ValueError: a path that holds NUL
-        return Reached(fault=f"the authorities in {way.tls_ca} cannot be read")
-    if is_http2:
-        context.set_alpn_protocols([_HTTP2])
-    return context
+        return ways.find(route)
+    except UpstreamError:
+        return Reached(fault=f"the authorities in {route.tls_ca} cannot be read")

@@ -11,12 +11,13 @@ from pathlib import Path
 from proxy.checks.backends import check_backends
 from proxy.checks.database import check_integrity, examining
 from proxy.checks.files import check_permissions, check_room
-from proxy.checks.gateway import Gateway, check_gateway, check_port, check_served, find_gateway
+from proxy.checks.gateway import Gateway, check_gateway, check_metrics, check_port, check_served, find_gateway
 from proxy.checks.journal import check_journal
 from proxy.checks.keys import check_keys
 from proxy.checks.machine import check_clock, check_open_files
 from proxy.checks.places import check_places
 from proxy.checks.result import Check, describe_break, failed, guard, passed
+from proxy.checks.retention import check_retention
 from proxy.checks.routes import check_routes, find_active_routes
 from proxy.errors import ConfigurationError, FastGateError
 from proxy.settings import Settings
@@ -71,8 +72,12 @@ def _examine_with(subject: Subject, database: Database | None) -> Iterator[Check
     gateway, faults = look_for_gateway(subject)
     is_running = gateway.note is not None
     yield from guard("journal", lambda: check_journal(settings, database, is_running=is_running))
+    if database is not None:
+        kept = database
+        yield from guard("retention", lambda: check_retention(settings, kept, subject.now))
     yield from guard("places", lambda: check_places(settings))
     yield from guard("port", lambda: check_port(settings, gateway))
+    yield from guard("metrics", lambda: check_metrics(settings))
     yield from faults or guard("gateway", lambda: check_gateway(gateway))
     if database is not None:
         yield from _examine_rows(subject, database, gateway)

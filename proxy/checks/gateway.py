@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from proxy import __version__
 from proxy.checks.result import Check, failed, passed, warning
 from proxy.errors import ConflictError, NotRunningError
+from proxy.exposure import METRICS_CLOSED, METRICS_FIX, are_metrics_closed
 from proxy.listening import bind_listener
 from proxy.running import Note, read_running
 from proxy.settings import Settings
@@ -82,6 +83,12 @@ def check_port(settings: Settings, gateway: Gateway) -> Iterator[Check]:
             yield failed("port", error.message, f"ss -ltnp 'sport = :{port}' shows who; or set app.port")
     else:
         yield passed("port", f"{port} on {host} is free")
+
+
+def check_metrics(settings: Settings) -> Iterator[Check]:
+    """Yield a warning if nobody may read `/metrics`."""
+    if are_metrics_closed(settings):
+        yield warning("metrics", METRICS_CLOSED, METRICS_FIX)
 
 
 def check_gateway(gateway: Gateway) -> Iterator[Check]:

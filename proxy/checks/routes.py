@@ -11,9 +11,9 @@ from proxy.errors import InvalidInputError
 from proxy.policy.model import Route
 from proxy.policy.routing import compile_route
 from proxy.references import find_dangling
-from proxy.relay.transports import find_authority_fault
 from proxy.store.models import Row
 from proxy.store.routes import build_route, find_problem
+from proxy.upstream.contexts import find_authority_fault
 
 _NAME = "routes"
 

@@ -1,5 +1,5 @@
-"""HTTP/1.1 towards clients (RFC 9112): connections on httptools that call an ASGI application.
+"""HTTP/1.1 towards clients (RFC 9112): connections on httptools that call a `Handler`, one request at a time.
 
-Hypercorn runs the application's life; its own connections are not used, because they accept framing that an
-intermediary has to refuse, know no time-out for what they send, and cost more than all else a request needs.
+Our own, because a gateway has to bound heads, bodies, connections and silent clients, refuse what could be
+smuggled, record what it refused, and cost little; no server library does all of these. It knows no ASGI.
 """

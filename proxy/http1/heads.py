@@ -12,6 +12,7 @@ _STATUS_LINES = {
     status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus
 }
 _REQUEST_LINE = re.compile(rb"(?:\r\n)*([!-~]{1,100}) ([^ \r\n\0]{1,8192}) HTTP/1\.[01]\r\n")
+_ABSOLUTE_FORM = re.compile(rb"https?://([^/?#]+)(?![^/?])", re.IGNORECASE)
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -35,6 +36,18 @@ def status_line(status: int) -> bytes:
 def build_refusal(status: int, headers: Iterable[tuple[bytes, bytes]] = (), body: bytes = b"") -> bytes:
     """Return a whole response, after which the connection is closed."""
     return build_head(status, headers, b"content-length: %d\r\nconnection: close\r\n" % len(body)) + body
+
+
+def read_target(target: bytes, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """Return a target without the host that it repeats (RFC 9112 section 3.2.2); every other one as it is."""
+    if target[:1] == b"/":
+        return target
+    absolute = _ABSOLUTE_FORM.match(target)
+    hosts = [value.lower() for name, value in headers if name == b"host"]
+    if absolute is None or hosts != [absolute[1].lower()]:
+        return target
+    rest = target[absolute.end() :]
+    return rest if rest[:1] == b"/" else b"/" + rest
 
 
 def write_plain_refusal(fault: Fault) -> bytes:

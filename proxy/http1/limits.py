@@ -12,10 +12,14 @@ HEADERS_MAX = 100
 UNPARSED_BYTES_MAX = LINE_BYTES_MAX + HEADER_BYTES_MAX
 # What a connection holds of bodies, of all its requests, before it stops reading.
 QUEUED_BODY_BYTES_MAX = 64 * 1024
-UNWRITTEN_BYTES_MAX = 16 * 1024  # until the event loop goes on
+FEED_BYTES_MAX = 64 * 1024  # that are parsed in one turn of the event loop: others come in between
 UNSENT_BYTES_MAX = 32 * 1024  # besides what the system holds
 PIPELINED_REQUESTS_MAX = 32
+# A client that is still sending when it has its answer may go on for a while, or the answer would be lost
+# with the connection: as long as each `LINGER_SECONDS` bring so many bytes, and up to so many in all.
 LINGER_SECONDS = 5.0
+LINGER_BYTES_MIN = 4 * 1024
+LINGER_BYTES_MAX = 256 * 1024 * 1024
 STOPPING_SECONDS = 1.0  # for the first request of a connection that is new when the server stops
 
 

@@ -2,8 +2,9 @@
 
 No socket and no task: `feed` takes bytes and calls a `Sink`. llhttp, which is behind httptools, refuses bad
 framing, bare line ends, folded lines and control characters by itself (RFC 9112 section 11); here are the
-bounds, the versions, and the offers to speak another protocol, which are passed over. What a sink raises is
-raised by `feed`: a fault of ours is none of the client's.
+bounds, the versions, and the offers to speak another protocol, which are passed over. The pieces of a body
+that came in one read are told as one: a body in chunks of one byte costs no more than another. What a sink
+raises is raised by `feed`: a fault of ours is none of the client's.
 
 The names `on_...` are httptools'.
 """
@@ -25,6 +26,7 @@ from proxy.http1.faults import (
 )
 from proxy.http1.heads import recover_request_line
 from proxy.http1.limits import HEADER_BYTES_MAX, HEADERS_MAX, LINE_BYTES_MAX, UNPARSED_BYTES_MAX
+from proxy.policy.framing import is_request_line
 
 _VERSIONS = ("1.1", "1.0")
 
@@ -51,8 +53,8 @@ class Sink(Protocol):
     def take_body(self, data: bytes) -> None:
         """A piece of the body has come."""
 
-    def take_end(self) -> None:
-        """The body is whole."""
+    def take_end(self, *, is_last: bool) -> None:
+        """The body is whole; with `is_last` the parser reads nothing more."""
 
     def take_fault(self, fault: Fault, head: Head | None) -> None:
         """A request cannot be served; of its head there is what could be read, if anything."""
@@ -71,13 +73,21 @@ class RequestParser:
         self._parser = HttpRequestParser(self)
         self._is_in_body = False
         self._is_repeating = False
-        self._begun = b""  # what has come of a head from its first byte, as long as that is known
+        self._read = b""  # what this read brought, with those before it in which the head under way has come
+        self._is_at_start = False  # the head under way begins where that does
         self._url = b""
         self._headers: list[tuple[bytes, bytes]] = []
         self._head_bytes = 0
         self._has_bad_expectation = False
         self._unparsed_bytes = 0
+        self._pieces: list[bytes] = []  # of a body, in this read
+        self._is_chunked = False
         self._fault: Fault | None = None
+
+    @property
+    def is_idle(self) -> bool:
+        """Tell whether the next byte is the first of a request."""
+        return not (self.is_in_head or self._is_in_body or self.is_deaf)
 
     def feed(self, data: bytes) -> None:
         """Take bytes as they came."""
@@ -90,9 +100,9 @@ class RequestParser:
         rest = b""
         self._unparsed_bytes += len(data)
         if self.is_in_head:
-            self._begun += data if self._begun else b""
-        elif not self._is_in_body:
-            self._begun = data
+            self._read += data
+        else:
+            self._read, self._is_at_start = data, not self._is_in_body
         try:
             self._parser.feed_data(data)
         except HttpParserUpgrade as upgrade:
@@ -102,8 +112,12 @@ class RequestParser:
             raise
         except HttpParserError as error:
             self._give_up(str(error))
+        if self._pieces:
+            self._tell_body()
         if self._unparsed_bytes > UNPARSED_BYTES_MAX or self.is_in_head:
             self._check_bounds()
+        if not self.is_in_head:
+            self._read = b""  # an idle connection holds nothing of what it has read
         return rest
 
     def on_message_begin(self) -> None:
@@ -111,7 +125,7 @@ class RequestParser:
             self.is_in_head = True
             self._url, self._headers, self._head_bytes = b"", [], 0
             self._has_bad_expectation = False
-            self._unparsed_bytes = len(self._begun)
+            self._unparsed_bytes = len(self._read) if self._is_at_start else 0
             self._sink.begin_head()
 
     def on_url(self, url: bytes) -> None:
@@ -138,9 +152,12 @@ class RequestParser:
         self._unparsed_bytes = 0
         parser = self._parser
         version = parser.get_http_version()
+        self._is_chunked = False
         method = parser.get_method().decode("ascii", "replace")
         if version not in _VERSIONS:
             self._fault = BAD_VERSION
+        elif not self._has_good_line(method, version):
+            self._fault = BAD_HEAD
         elif version == "1.0" and any(name == b"transfer-encoding" for name, _ in self._headers):
             self._fault = BAD_FRAMING  # RFC 9112 section 6.1: whoever is in between may not know the coding
         elif len(self._url) > LINE_BYTES_MAX:
@@ -150,19 +167,34 @@ class RequestParser:
         if self._fault is not None:
             self._refuse(method)
             return
-        self._begun = b""  # an idle connection holds nothing of what it has read
+        self._is_at_start = False
         self._is_in_body = True
+        self._is_chunked = any(name == b"transfer-encoding" for name, _ in self._headers)
         self._sink.take_head(Head(method, self._url, version, self._headers, parser.should_keep_alive()))
+
+    def _has_good_line(self, method: str, version: str) -> bool:
+        if self._is_at_start:
+            return is_request_line(_first_line(self._read))
+        # Where it begins nobody knows. llhttp has read it; here is only asked whether it says HTTP.
+        return b"%b %b HTTP/%b\r\n" % (method.encode(), self._url, version.encode()) in self._read
 
     def on_body(self, body: bytes) -> None:
         self._unparsed_bytes = 0
         if not self.is_deaf:
-            self._sink.take_body(body)
+            self._pieces.append(body)
 
     def on_message_complete(self) -> None:
         if self._is_in_body and not self.is_deaf and not self._awaits_body_after_offer():
+            if self._pieces:
+                self._tell_body()
             self._is_in_body = False
-            self._sink.take_end()
+            # A trailer says nothing about the connection (RFC 9110 section 6.5.1), but llhttp obeys
+            # `Connection: close` there, and would never read on: better the client is told at once.
+            self._sink.take_end(is_last=self._is_chunked and not self._parser.should_keep_alive())
+
+    def _tell_body(self) -> None:
+        pieces, self._pieces = self._pieces, []
+        self._sink.take_body(pieces[0] if len(pieces) == 1 else b"".join(pieces))
 
     def _awaits_body_after_offer(self) -> bool:
         # llhttp takes what follows an offer to upgrade for another protocol, even an announced body.
@@ -182,6 +214,8 @@ class RequestParser:
 
     def _give_up(self, error: str) -> None:
         if self._is_in_body:
+            if self._pieces:
+                self._tell_body()
             self.is_deaf = True
             self._sink.take_broken_body()
         elif self.is_in_head:
@@ -206,11 +240,11 @@ class RequestParser:
 
     def _refuse(self, method: str = "") -> None:
         self.is_deaf, self.is_in_head = True, False
-        line = recover_request_line(self._begun)
+        line = recover_request_line(self._read) if self._is_at_start else None
         if line is None and self._url:
             method = method or self._parser.get_method().decode("ascii", "replace")
             line = method, self._url[:LINE_BYTES_MAX]
-        self._begun = b""
+        self._read = b""
         head = Head(*line, "1.1", self._headers, False) if line else None
         assert self._fault is not None
         self._sink.take_fault(self._fault, head)
@@ -218,3 +252,10 @@ class RequestParser:
 
 def _announces_body(pair: tuple[bytes, bytes]) -> bool:
     return pair[0] == b"transfer-encoding" or (pair[0] == b"content-length" and pair[1].strip(b"0") != b"")
+
+
+def _first_line(begun: bytes) -> bytes:
+    start = 0
+    while begun[start] in b"\r\n":
+        start += 1
+    return begun[start : begun.find(b"\r\n", start)]

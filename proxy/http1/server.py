@@ -5,24 +5,25 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Protocol
 
 from proxy.http1.connection import ClientConnection
 from proxy.http1.faults import CROWDED, Fault
+from proxy.http1.handler import Handler
 from proxy.http1.heads import write_plain_refusal
 from proxy.http1.limits import ServerLimits
 
 SWEEP_SECONDS = 0.25
-CANCEL_SECONDS = 5.0
+SENDING_SECONDS = 1.0  # for the answers to requests that are cut
+CLOSING_SECONDS = 5.0
 _log = logging.getLogger(__name__)
-App = Callable[..., Awaitable[None]]
 # Makes a whole response, as bytes, that ends with the connection.
 WriteRefusal = Callable[[Fault], bytes]
 
 
 class Observer(Protocol):
-    """Who is told of connections, and of what was refused before an application saw it."""
+    """Who is told of connections, and of what was refused before a handler saw it."""
 
     connections: int
 
@@ -31,19 +32,21 @@ class Observer(Protocol):
 
 
 class HttpServer:
-    """Serves one application on one socket.
+    """Serves one handler on one socket.
 
-    `refusals` counts requests that no application ever saw; `write_refusal` makes the responses to them.
+    `refusals` counts requests that no handler ever saw; `write_refusal` makes the responses to them.
     """
+
+    scheme = "http"
 
     def __init__(
         self,
-        app: App,
+        handler: Handler,
         limits: ServerLimits,
         observer: Observer | None = None,
         write_refusal: WriteRefusal = write_plain_refusal,
     ) -> None:
-        self.app = app
+        self.handler = handler
         self.limits = limits
         self.write_refusal = write_refusal
         self._observer = observer
@@ -57,7 +60,7 @@ class HttpServer:
 
     @property
     def connections(self) -> int:
-        """Return how many connections are open, or have left a request behind that is still being served."""
+        """Return how many connections are open."""
         return len(self._connections)
 
     async def start(self, listener: socket.socket, backlog: int) -> None:
@@ -79,17 +82,17 @@ class HttpServer:
         await self._wait_empty(grace_seconds)
 
     async def stop(self) -> None:
-        """Cancel what is in flight, and return when every connection has ended."""
+        """End what is in flight, and return when every connection has ended."""
         self.is_stopping = True
         if self._server is not None:
             self._server.close()
-        tasks = [task for connection in tuple(self._connections) if (task := connection.cancel())]
-        if tasks:
-            _log.warning("requests that had not ended in time and were cut: %d", len(tasks))
-            await asyncio.wait(tasks, timeout=CANCEL_SECONDS)
+        if cut := sum(connection.interrupt() for connection in tuple(self._connections)):
+            _log.warning("requests that had not ended in time and were cut: %d", cut)
+        # What was answered just now is sent first.
+        await self._wait_empty(SENDING_SECONDS)
         for connection in tuple(self._connections):
-            connection.break_off()
-        await self._wait_empty(CANCEL_SECONDS)
+            connection.wire.abort()  # an exchange that has not heeded is told that its client has gone
+        await self._wait_empty(CLOSING_SECONDS)
         if self._sweep is not None:
             self._sweep.cancel()
 
@@ -112,7 +115,7 @@ class HttpServer:
             self._emptied.set()
 
     def count_refusal(self, reason: str) -> None:
-        """Count a request or connection that was refused before an application saw it."""
+        """Count a request or connection that was refused before a handler saw it."""
         self.refusals[reason] = self.refusals.get(reason, 0) + 1
         if self._observer is not None:
             self._observer.count_unserved(reason)

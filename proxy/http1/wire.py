@@ -1,7 +1,9 @@
-"""The socket's side of a connection: what goes out and when, whether the client takes it, and the end.
+"""The socket's side of a client's connection: what goes out, whether the client takes it, and the end.
 
-It owns the transport. What is written before the event loop goes on is handed to the system together, and
-nothing is lost on the way to an end: closing, and breaking off, come after what was written before them.
+It owns the transport, and nothing is lost on the way to an end: closing, and breaking off, come after what
+was written before them. The head of a response goes to the system with the first piece of its body, where
+that comes in the same turn of the event loop: uvloop writes at once, and a second call costs more than the
+whole head.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ import fcntl
 import struct
 import termios
 
-from proxy.http1.limits import UNSENT_BYTES_MAX, UNWRITTEN_BYTES_MAX
+from proxy.http1.limits import LINGER_BYTES_MAX, LINGER_BYTES_MIN, UNSENT_BYTES_MAX
 
 NEVER = float("inf")
 
@@ -20,126 +22,130 @@ class Wire:
     """One transport, from `attach` to `detach`; before and after, everything goes nowhere.
 
     `deadline` is the time of the loop's clock at which a client that takes nothing is to be given up.
+    `is_full` while it takes nothing. `is_lingering` once nothing more is sent, and what comes is only passed
+    over.
     """
 
     __slots__ = (
+        "_held",
         "_is_paused",
+        "_lingered",
         "_loop",
         "_timeout_seconds",
-        "_transport",
         "_unsent_bytes",
-        "_unwritten",
-        "_unwritten_bytes",
-        "_writable",
         "deadline",
         "is_full",
+        "is_lingering",
+        "transport",
     )
 
     def __init__(self, loop: asyncio.AbstractEventLoop, timeout_seconds: float) -> None:
         self.deadline = NEVER
-        self.is_full = False  # the client takes nothing more at the moment
+        self.transport: asyncio.Transport | None = None
+        self._held = b""
         self._loop = loop
         self._timeout_seconds = timeout_seconds
-        self._transport: asyncio.Transport | None = None
-        self._writable: asyncio.Future[None] | None = None
-        self._unwritten: list[bytes] = []
-        self._unwritten_bytes = 0
         self._unsent_bytes = 0
         self._is_paused = False
-
-    @property
-    def is_attached(self) -> bool:
-        """Tell whether the connection is still there, be it only to be closed."""
-        return self._transport is not None
+        self.is_full = self.is_lingering = False
+        self._lingered = (0, 0)  # bytes that came meanwhile: in all, and at the last look
 
     def attach(self, transport: asyncio.Transport) -> None:
         """Take the transport of a new connection."""
         transport.set_write_buffer_limits(UNSENT_BYTES_MAX)
-        self._transport = transport
+        self.transport = transport
 
     def detach(self) -> None:
-        """Let go of a connection that has ended; whoever waits for it to take something goes on."""
-        self._transport = None
-        self.set_full(False)
+        """Let go of a connection that has ended."""
+        self.transport = None
+        self._held = b""
+        self.deadline = NEVER
+        self.is_full = False
+
+    def hold(self, data: bytes) -> None:
+        """Send bytes with those that are written next, at the latest at the end of this turn."""
+        self._held += data
+        self._loop.call_soon(self._flush)
 
     def write(self, data: bytes) -> None:
-        """Send bytes on, with what else is written before the loop goes on; into nothing if the client left.
+        """Send bytes; into nothing if the client has left."""
+        if self._held:
+            data, self._held = self._held + data, b""
+        if self.transport is not None and not self.transport.is_closing():
+            self.transport.write(data)
 
-        Handing a head and its body to the system one by one costs more than building both.
+    def _flush(self) -> None:
+        if self._held:
+            self.write(b"")
+
+    def linger(self) -> None:
+        """Tell the client that nothing more will come, and go on reading: it is still sending.
+
+        Closing a socket on unread bytes resets the connection, and the answer is lost with it.
         """
-        if not self._unwritten:
-            self._loop.call_soon(self.flush)
-        self._unwritten.append(data)
-        self._unwritten_bytes += len(data)
-        if self._unwritten_bytes > UNWRITTEN_BYTES_MAX:
-            self.flush()
+        self.is_lingering = True
+        self._flush()
+        if self.transport is not None and not self.transport.is_closing():
+            self.transport.write_eof()
 
-    def flush(self) -> None:
-        """Hand what has been written to the system."""
-        if self._unwritten:
-            data = b"".join(self._unwritten)
-            self._unwritten.clear()
-            self._unwritten_bytes = 0
-            if self._is_open():
-                self._transport.write(data)  # type: ignore[union-attr]
+    def count_lingering(self, size: int) -> bool:
+        """Count what comes while it lingers; return False once it is too much in all."""
+        total, before = self._lingered
+        self._lingered = (total + size, before)
+        return total + size <= LINGER_BYTES_MAX
 
-    def end_writing(self) -> None:
-        """Tell the client that nothing more will come, and go on reading."""
-        self.flush()
-        if self._is_open():
-            self._transport.write_eof()  # type: ignore[union-attr]
-        self.resume_reading()
+    def may_linger(self) -> bool:
+        """Tell whether enough has come since the last look to go on for a while."""
+        total, before = self._lingered
+        self._lingered = (total, total)
+        return total - before >= LINGER_BYTES_MIN
 
     def close(self) -> None:
         """Close once everything has been sent."""
-        self.flush()
-        if self._transport is not None:
-            self._transport.close()
+        self._flush()
+        if self.transport is not None:
+            self.transport.close()
 
     def abort(self) -> None:
-        """Close now, whatever has not been sent."""
-        self.flush()
-        if self._transport is not None:
-            self._transport.abort()
+        """Close now, but hand the system first what this turn has written."""
+        self._flush()
+        # One that is closing may wait for a client that takes nothing.
+        if self.transport is not None:
+            # A transport that has been told to write may do so at the end of the turn: an abort would
+            # overtake it.
+            self._loop.call_soon(self.transport.abort)
 
     def pause_reading(self) -> None:
         """Read nothing more for the time being."""
-        if not self._is_paused and self._is_open():
+        if not self._is_paused and self.transport is not None and not self.transport.is_closing():
             self._is_paused = True
-            self._transport.pause_reading()  # type: ignore[union-attr]
+            self.transport.pause_reading()
 
     def resume_reading(self) -> None:
         """Read on."""
-        if self._is_paused and self._is_open():
+        if self._is_paused:
             self._is_paused = False
-            self._transport.resume_reading()  # type: ignore[union-attr]
+            if self.transport is not None and not self.transport.is_closing():
+                self.transport.resume_reading()
 
-    def set_full(self, is_full: bool) -> None:
-        """Note whether the client takes more."""
-        self.is_full = is_full
-        if is_full:
-            self._writable = self._loop.create_future()
-            return
-        self.deadline = NEVER
-        if self._writable is not None and not self._writable.done():
-            self._writable.set_result(None)
-
-    async def wait_writable(self) -> None:
-        """Return when the client takes more, or has been given up."""
-        if self._writable is not None and self._transport is not None:
-            self._unsent_bytes = _count_unsent(self._transport)
+    def note_full(self) -> None:
+        """The client takes nothing more: from now on it has to take some within its time."""
+        if self.transport is not None:
+            self.is_full = True
+            self._unsent_bytes = _count_unsent(self.transport)
             self.deadline = self._loop.time() + self._timeout_seconds
-            await asyncio.shield(self._writable)
+
+    def note_room(self) -> None:
+        """The client takes more."""
+        self.is_full = False
+        self.deadline = NEVER
 
     def has_taken_some(self) -> bool:
         """Tell whether there is something to send, of which the client has taken some since the last look."""
-        unsent = _count_unsent(self._transport) if self._transport is not None else 0
+        unsent = _count_unsent(self.transport) if self.transport is not None else 0
         has_taken = unsent not in (0, self._unsent_bytes)
         self._unsent_bytes = unsent
         return has_taken
-
-    def _is_open(self) -> bool:
-        return self._transport is not None and not self._transport.is_closing()
 
 
 def _count_unsent(transport: asyncio.Transport) -> int:

@@ -3,6 +3,9 @@
 Only the named fields change. Every other byte stays as the client wrote it: blanks, escapes, the order of
 members, numbers with more digits than a double holds. A field that is there has its value replaced in place;
 one that is not is put in before the closing brace.
+
+A member whose name differs from a field's only in case has its value replaced too. Go's encoding/json, and so
+Ollama, takes the last of `model` and `Model` for either: whichever a backend reads, it is the route's value.
 """
 
 from __future__ import annotations
@@ -19,6 +22,13 @@ FIELD_LENGTH_MAX = 200
 Fields = Mapping[str, "Fields | str"]
 Edit = tuple[int, int, str]  # from where to where, and what is put there
 _BLANKS = re.compile(r"[ \t\n\r]*")
+_STRING = r'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
+# From behind the brace, or the member before, up to and with the value; of an object or an array, up to it.
+_MEMBER = re.compile(
+    r'[ \t\n\r,]*+"([^"\\]*+(?:\\.[^"\\]*+)*+)"[ \t\n\r]*+:[ \t\n\r]*+((?:'
+    + _STRING
+    + r'|[^][{}", \t\n\r]++)?+)'
+)
 _read_value = json.JSONDecoder().raw_decode
 
 
@@ -52,7 +62,7 @@ def compile_edits(fields: Iterable[tuple[str, bytes]]) -> Fields:
 
 
 def edit_body(body: Body, fields: Fields) -> bytes | None:
-    """Return the bytes to send in place of a body; an absent one stays as it is.
+    """Return the bytes to send in place of a body, in no content encoding; an absent one stays as it is.
 
     Raises `BodyUnreadError` if it has to be read first, `InvalidInputError` if it is not a JSON object.
     """
@@ -60,8 +70,7 @@ def edit_body(body: Body, fields: Fields) -> bytes | None:
         return body.raw
     if not isinstance(body.parse(), dict):
         raise InvalidInputError("it is not a JSON object")
-    assert body.raw is not None
-    return edit_text(body.raw.decode(), fields).encode()
+    return edit_text(body.read_content().decode(), fields).encode()
 
 
 def edit_text(text: str, fields: Fields) -> str:
@@ -77,10 +86,11 @@ def edit_text(text: str, fields: Fields) -> str:
 def _find_edits(text: str, brace: int, fields: Fields) -> Iterator[Edit]:
     """Yield the edits of the object that begins at `brace`, in the order of the text."""
     missing = dict(fields)
+    alike = {name.casefold(): wanted for name, wanted in fields.items()}
     last = brace + 1  # behind the last member, where further ones go
     for name, start, end in _find_members(text, brace):
         last = end
-        wanted = missing.pop(name, None)
+        wanted = missing.pop(name, None) or alike.get(name.casefold())
         if isinstance(wanted, str):
             yield start, end, wanted
         elif wanted is not None and text[start] == "{":
@@ -94,15 +104,12 @@ def _find_edits(text: str, brace: int, fields: Fields) -> Iterator[Edit]:
 
 def _find_members(text: str, brace: int) -> Iterator[tuple[str, int, int]]:
     """Yield name, begin and end of the value of each member of an object."""
-    position = _skip_blanks(text, brace + 1)
-    while text[position] != "}":
-        name, position = _read_value(text, position)
-        start = _skip_blanks(text, _skip_blanks(text, position) + 1)
-        _, end = _read_value(text, start)
-        yield name, start, end
-        position = _skip_blanks(text, end)
-        if text[position] == ",":
-            position = _skip_blanks(text, position + 1)
+    position = brace + 1
+    while member := _MEMBER.match(text, position):
+        name = member[1] if "\\" not in member[1] else json.loads(f'"{member[1]}"')
+        start = member.start(2)
+        position = member.end(2) if member[2] else _read_value(text, start)[1]
+        yield name, start, position
 
 
 def _skip_blanks(text: str, position: int) -> int:

@@ -18,6 +18,7 @@ _PATTERN_BYTES_MAX = 256 * 1024  # of one compiled regular expression
 _REASON_LENGTH_MAX = 200
 _HINT = 'a body schema is a JSON Schema, such as {"properties": {"model": {"const": "qwen3"}}}'
 
+_NAMED_BY_KEY = ("properties", "dependentRequired", "dependentSchemas", "dependencies")
 Schema = Mapping[str, Any] | bool
 
 
@@ -50,6 +51,44 @@ def compile_schema(schema: Schema) -> Validator:
         ) from None
     except (ValueError, RecursionError) as error:
         raise InvalidInputError(f"the body schema is not valid: {_shorten(str(error))}", hint=_HINT) from None
+
+
+def collect_names(schema: Schema) -> frozenset[str]:
+    """Return the names of members that a schema looks at, wherever in a body they are."""
+    names: set[str] = set()
+    parts: list[Any] = [schema]
+    while parts:
+        part = parts.pop()
+        if isinstance(part, Mapping):
+            for keyword, value in part.items():
+                if keyword in _NAMED_BY_KEY and isinstance(value, Mapping):
+                    names.update(value)
+                elif keyword == "required" and isinstance(value, list):
+                    names.update(name for name in value if isinstance(name, str))
+                parts.append(value)
+        elif isinstance(part, list):
+            parts += part
+    return frozenset(names)
+
+
+def has_other_spelling(value: Any, names: frozenset[str]) -> bool:
+    """Tell whether a member has one of these names in another case, where the names lead to.
+
+    Go's encoding/json takes such a member for the one that is meant, others pass over it.
+    """
+    folded = {name.casefold() for name in names}
+    parts = [value]
+    while parts:
+        part = parts.pop()
+        if type(part) is list:
+            parts += [child for child in part if type(child) is dict or type(child) is list]
+        elif type(part) is dict:
+            for name, child in part.items():
+                if name in names:
+                    parts.append(child)
+                elif name.casefold() in folded:
+                    return True
+    return False
 
 
 def explain_misfit(validator: Validator, value: Any) -> str:

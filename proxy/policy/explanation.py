@@ -14,7 +14,7 @@ import msgspec
 
 from proxy.errors import InvalidInputError
 from proxy.policy.bodies import Body
-from proxy.policy.body_schemas import Validator, explain_misfit
+from proxy.policy.body_schemas import explain_misfit, has_other_spelling
 from proxy.policy.decide import Decision, Snapshot, decide
 from proxy.policy.headers import header_values_match
 from proxy.policy.model import RequestHead
@@ -93,20 +93,23 @@ def _describe(
             missed = (name for name, glob in route.match_headers if not _has(head, name, glob))
             return f"the header {next(missed)} is missing or has another value"
         case "body":
-            assert compiled.body_schema is not None
-            return _describe_body(compiled.body_schema, body)
+            return _describe_body(compiled, body)
     if route.route_id == matched:
         return "it is the first that matches"
     return f"{matched} is tried first" if matched else "the request is refused before any route is tried"
 
 
-def _describe_body(schema: Validator, body: Body) -> str:
+def _describe_body(compiled: CompiledRoute, body: Body) -> str:
+    assert compiled.body_schema is not None
     if body.is_absent:
         return "the request has no body"
     try:
-        return explain_misfit(schema, body.parse())
+        value = body.parse()
     except InvalidInputError as fault:
         return f"the body cannot be used: {fault.message}"
+    if has_other_spelling(value, compiled.body_names):
+        return "a member's name differs only in case from one that the route looks at"
+    return explain_misfit(compiled.body_schema, value)
 
 
 def _has(head: RequestHead, name: str, glob: str | None) -> bool:

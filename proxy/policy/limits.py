@@ -46,6 +46,15 @@ class Verdict(msgspec.Struct, frozen=True):
     reset_ns: int
     retry_ns: int
 
+    def lines(self) -> bytes:
+        """Return the same three headers, of a request that is admitted, as lines of a head."""
+        total_ms = -(-self.reset_ns // _MILLISECOND_NS)
+        reset = b"%dms" % total_ms if 0 < total_ms < 1000 else format_duration(self.reset_ns)
+        return (
+            b"x-ratelimit-limit-requests: %d\r\nx-ratelimit-remaining-requests: %d\r\n"
+            b"x-ratelimit-reset-requests: %b\r\n" % (self.limit.burst, self.remaining, reset)
+        )
+
     def headers(self) -> list[tuple[bytes, bytes]]:
         """Return what the response says of the limit: three headers as OpenAI names them.
 

@@ -92,3 +92,6 @@ class Route:
     tls_ca: str = ""  # a file of authorities besides the system's; empty: those alone
     tls_verify: bool = True
     on_client_abort: str = "cancel"  # or drain
+    pass_credential: bool = False  # a credential that is none of the gateway's goes to the backend
+    encoded_slash: bool = False  # %2F within a segment is text of that segment
+    keep_redirects: bool = False  # a backend's redirects to itself are left as they are

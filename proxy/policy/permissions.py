@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase, translate
+from typing import Any
 
 from proxy.errors import InvalidInputError
 from proxy.policy.bodies import Body
@@ -21,16 +22,22 @@ Permission = Callable[[RequestHead, Route], bool]
 _ROUTE = "route:"
 _MODEL = "model:"
 _FIELD = "model"
+_SHOWN_MAX = 10  # models that a message names
+_NAME_SHOWN_MAX = 60  # characters of each
 _ANY_METHOD = "ANY"
 _HINT = "write it as '/v1/*', 'POST /v1/chat/*', 'route:NAME', 'model:NAME' or '*'"
 
 
 @dataclass(frozen=True, slots=True)
 class Permissions:
-    """The entries of a key, compiled. No rules: every route; no models: every body."""
+    """The entries of a key, compiled. No rules: every route; no models: every body.
+
+    `globs` are the models as they are written.
+    """
 
     rules: tuple[Permission, ...] = ()
     models: tuple[Callable[[str], object], ...] = ()
+    globs: tuple[str, ...] = ()
 
 
 EVERYTHING = Permissions()
@@ -42,6 +49,7 @@ def compile_permissions(entries: Sequence[str]) -> Permissions:
     return Permissions(
         rules=tuple(_compile(entry) for entry in entries if entry not in models),
         models=tuple(_compile_model(entry) for entry in models),
+        globs=tuple(entry.removeprefix(_MODEL) for entry in models),
     )
 
 
@@ -89,15 +97,63 @@ def is_permitted(permissions: Permissions, head: RequestHead, route: Route) -> b
 def is_body_permitted(permissions: Permissions, body: Body) -> bool:
     """Tell whether the model that a body names is one that the key may use; an absent body always is.
 
-    Raises `BodyUnreadError` if it has to be read first, `InvalidInputError` if it is not JSON.
+    Raises what `find_model_fault` does.
+    """
+    return find_model_fault(permissions, body) is None
+
+
+def may_use_model(permissions: Permissions, model: str) -> bool:
+    """Tell whether a key with these permissions may use a model."""
+    return not permissions.models or any(matches(model) for matches in permissions.models)
+
+
+def find_model_fault(permissions: Permissions, body: Body) -> str | None:
+    """Return what a client is told whose key may not use the model that its body names, or None if it may.
+
+    A body that cannot name a model, such as an image, names none that the key may use: not every backend
+    looks at a content type, and any client could state one. Raises `BodyUnreadError` if the body has to be
+    read first, `InvalidInputError` if it is neither JSON nor a form.
     """
     if not permissions.models or body.is_absent:
-        return True
-    value = body.parse()
+        return None
+    model: object
+    if body.is_form:
+        model = body.read_form_field(_FIELD)
+    elif body.is_other_than_json:
+        kind = body.media_type.decode()
+        return f"the API key is for some models only, and a body of type {kind} names none" + _list(
+            permissions
+        )
+    else:
+        model = _find_model(body.parse())
+    if not isinstance(model, str):
+        return f"the API key is for some models only: the body has to name one, once, as {_FIELD}" + _list(
+            permissions
+        )
+    if not may_use_model(permissions, model):
+        return f"the API key does not permit the model {_spell(model)}" + _list(permissions)
+    return None
+
+
+def _find_model(value: Any) -> object:
     # Some backends (Go's encoding/json) take `Model` for `model`: two spellings would be two answers.
     names = [name for name in value if name.casefold() == _FIELD] if isinstance(value, dict) else []
-    model = value[_FIELD] if names == [_FIELD] else None
-    return isinstance(model, str) and any(matches(model) for matches in permissions.models)
+    return value[_FIELD] if names == [_FIELD] else None
+
+
+def _list(permissions: Permissions) -> str:
+    shown = ", ".join(map(_spell_glob, permissions.globs[:_SHOWN_MAX]))
+    more = len(permissions.globs) - _SHOWN_MAX
+    return f"; allowed: {shown}" + (f" and {more} more" if more > 0 else "")
+
+
+def _spell(text: str) -> str:
+    """Return a text as nobody can be misled by it: ASCII, in quotes, cut if it is long."""
+    return ascii(text if len(text) <= _NAME_SHOWN_MAX else text[:_NAME_SHOWN_MAX] + "...")
+
+
+def _spell_glob(glob: str) -> str:
+    return _spell(glob)[1:-1]
 
 
 def _compile_model(entry: str) -> Callable[[str], object]:

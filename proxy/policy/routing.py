@@ -15,7 +15,7 @@ from typing import Literal
 from proxy.errors import InvalidInputError
 from proxy.policy.bodies import Body
 from proxy.policy.body_edits import Fields, compile_edits
-from proxy.policy.body_schemas import Validator, compile_schema
+from proxy.policy.body_schemas import Validator, collect_names, compile_schema, has_other_spelling
 from proxy.policy.headers import HeaderRules, build_header_rules, header_values_match
 from proxy.policy.model import RequestHead, Route
 from proxy.policy.patterns import Pattern, compile_pattern
@@ -34,14 +34,15 @@ class CompiledRoute:
     origin: str
     header_rules: HeaderRules
     body_schema: Validator | None = None
+    body_names: frozenset[str] = frozenset()  # that the schema looks at
     body_fields: Fields | None = field(default=None, repr=False)
     rank: int = 0
 
     def match(self, head: RequestHead, body: Body) -> re.Match[bytes] | Condition:
         """Return the match of the path, or the first condition of the route that the request fails.
 
-        A route with a body schema matches no request whose body is absent, compressed or not JSON. Raises
-        `BodyUnreadError` if that cannot be told yet.
+        A route with a body schema matches no request whose body is absent or not JSON. Raises
+        `BodyUnreadError` if that cannot be told yet; of a body whose type says that it is no JSON, it can.
         """
         match = self.pattern.match(head.path)
         if match is None:
@@ -51,9 +52,26 @@ class CompiledRoute:
             return "method"
         if route.match_headers and not header_values_match(route.match_headers, head.headers):
             return "headers"
-        if self.body_schema is not None and not _fits(self.body_schema, body):
+        if self.body_schema is not None and not self._fits(self.body_schema, body):
             return "body"
         return match
+
+    def _fits(self, schema: Validator, body: Body) -> bool:
+        if body.is_absent or body.is_other_than_json:
+            return False
+        if body.is_encoded:  # HARDENING 20: which backend is asked never depends on what is compressed
+            body.fault = body.fault or InvalidInputError("it is compressed, and no route looks into that")
+            return False
+        try:
+            value = body.parse()
+        except InvalidInputError:
+            return False  # the body remembers why
+        if has_other_spelling(value, self.body_names):
+            body.fault = body.fault or InvalidInputError(
+                "a member's name differs only in case from one that a route looks at, and could be read as it"
+            )
+            return False
+        return schema.is_valid(value)
 
 
 Trace = list[tuple[CompiledRoute, Condition | None]]
@@ -67,6 +85,7 @@ class RouteTable:
     by_folder: dict[bytes, list[CompiledRoute]] = field(default_factory=dict)
     size: int = 0
     folder_length_max: int = 0  # a path is not looked up beyond the longest folder there is
+    takes_encoded_slash: bool = False  # whether any route does
 
     def find(
         self, head: RequestHead, body: Body, trace: Trace | None = None
@@ -107,7 +126,8 @@ def build_route_table(routes: Iterable[Route], *, strip_headers: Iterable[str] =
     for ranked in compiled:
         _file_route(table, ranked)
     longest = max(map(len, table.by_folder), default=0)
-    return RouteTable(table.exact, table.by_folder, len(compiled), longest)
+    encoded_slash = any(ranked.route.encoded_slash for ranked in compiled)
+    return RouteTable(table.exact, table.by_folder, len(compiled), longest, encoded_slash)
 
 
 def compile_route(route: Route, strip_headers: Iterable[str] = ()) -> CompiledRoute:
@@ -118,24 +138,27 @@ def compile_route(route: Route, strip_headers: Iterable[str] = ()) -> CompiledRo
         pattern=pattern,
         build_path=compile_target(route.target_path, strip_prefix=route.strip_path_prefix, pattern=pattern),
         origin=f"{route.target_protocol}://{route.target_host}",
-        header_rules=build_header_rules(route, strip_headers),
+        header_rules=build_header_rules(route, strip_headers, prefix=_find_prefix(route, pattern)),
         body_schema=None if route.match_body_schema is None else compile_schema(route.match_body_schema),
+        body_names=collect_names(route.match_body_schema or {}),
         body_fields=compile_edits(route.add_body_fields) if route.add_body_fields else None,
     )
+
+
+def _find_prefix(route: Route, pattern: Pattern) -> bytes:
+    """Return what stands before the backend's own paths in those that clients see, or nothing.
+
+    A backend puts this before the paths that it links to. So what the target path has in common with the end
+    of what is stripped is left out: `/ai/v1/*` to `/v1` moves the backend below `/ai`.
+    """
+    if not route.strip_path_prefix:
+        return b""
+    return pattern.literal_prefix.rstrip("/").removesuffix(route.target_path.rstrip("/")).encode()
 
 
 def order_routes(compiled: Iterable[CompiledRoute]) -> list[CompiledRoute]:
     """Return routes in the order in which they are tried, each with its rank in it."""
     return [replace(route, rank=rank) for rank, route in enumerate(sorted(compiled, key=_order))]
-
-
-def _fits(schema: Validator, body: Body) -> bool:
-    if body.is_absent:
-        return False
-    try:
-        return schema.is_valid(body.parse())
-    except InvalidInputError:
-        return False  # the body remembers why
 
 
 def _order(compiled: CompiledRoute) -> tuple[int, tuple[int, int, int], int, str]:

@@ -134,7 +134,7 @@ def _write_logs(
                 counts.update(changes)
                 tally.skipped += row is None
                 if row is not None:
-                    yield {"id": f"log_{ids.next(to_us(row['request_time']))}", **row}
+                    yield {"id": f"log_{ids.next(to_us(row['request_time']))[0]}", **row}
             done += len(chunk)
             on_progress(done)
 

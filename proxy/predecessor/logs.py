@@ -14,7 +14,7 @@ from datetime import datetime
 from enum import Enum
 from typing import Any
 
-from proxy.audit.redact import mask_value, redact_query
+from proxy.audit.masking.names import mask_value, redact_query
 from proxy.predecessor.bodies import CUT_MARK, convert_body
 from proxy.predecessor.notes import Level
 from proxy.predecessor.scrubbing import Scrub
@@ -51,7 +51,7 @@ class LogRules:
     """What conversion needs to know besides the row.
 
     `find_key` tells id and source of the key whose secret it is given. `redacted` are the names of headers
-    whose values are masked, as `proxy.audit.redact` compares them.
+    whose values are masked, as `proxy.audit.masking.names` compares them.
     """
 
     find_key: Callable[[str], tuple[str, str] | None]

@@ -38,7 +38,7 @@ class Wishes:
     """What to import, and what to do about what cannot be taken exactly as it was.
 
     `without` are ids of keys and routes to leave out. With `strict` a warning refuses the whole import.
-    `redacted` are the names of headers to mask, as `proxy.audit.redact` compares them.
+    `redacted` are the names of headers to mask, as `proxy.audit.masking.names` compares them.
     """
 
     parts: frozenset[Part] = frozenset(("keys", "routes"))

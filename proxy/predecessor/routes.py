@@ -74,6 +74,9 @@ def convert_route(old: OldRow, *, retries_max: int) -> tuple[NewRow, list[Note]]
         "tls_ca": None,
         "tls_verify": True,
         "on_client_abort": "cancel",
+        "pass_credential": False,
+        "encoded_slash": False,
+        "keep_redirects": False,
     }
     if not book.is_refused:
         _check(row, book)

@@ -78,11 +78,11 @@ class Cells:
         self._file = file
         end = _HEADER_BYTES + layout.first_cell(len(layout.tables)) * _CELL_BYTES
         self.values = self._bytes[_HEADER_BYTES:end].cast("Q")
-        self._rows = [self._read_rows(table) for table in range(len(layout.tables))]
+        self.rows = [self._read_rows(table) for table in range(len(layout.tables))]
 
     def find_row(self, table: int, name: str) -> int:
         """Return the place of the first cell of a name's row; the last row's if the table is full."""
-        place = self._rows[table].get(name)
+        place = self.rows[table].get(name)
         return self._add_row(table, name) if place is None else place
 
     def read(self) -> Reading:
@@ -98,7 +98,7 @@ class Cells:
             self._file = -1
 
     def _add_row(self, table: int, name: str) -> int:
-        number, (row_count, width) = len(self._rows[table]), self.layout.tables[table]
+        number, (row_count, width) = len(self.rows[table]), self.layout.tables[table]
         encoded = name.encode(errors="replace")
         if number == row_count - 1 or len(encoded) > NAME_BYTES or name == OTHER:
             return self.layout.first_cell(table) + (row_count - 1) * width
@@ -106,7 +106,7 @@ class Cells:
         self._bytes[start : start + len(encoded)] = encoded
         # Counted last: a reader never sees a row that has no name yet.
         self.values[table] = number + 1
-        place = self._rows[table][name] = self.layout.first_cell(table) + number * width
+        place = self.rows[table][name] = self.layout.first_cell(table) + number * width
         return place
 
     def _read_rows(self, table: int) -> dict[str, int]:

@@ -12,6 +12,7 @@ from bisect import bisect_left
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from proxy.errors import NOT_ERRORS
 from proxy.relay.cells import Cells, Layout, Reading, open_cells, read_cells
 from proxy.settings import Settings
 
@@ -37,7 +38,8 @@ _FIRST_BYTE_SUM = _FIRST_BYTE + _BUCKETS
 _ROUTE_CELLS = _FIRST_BYTE_SUM + 1
 _ROUTES, _REASONS, _UNSERVED = range(3)
 # The scalars: three gauges, which end with their worker, then counts.
-_IN_FLIGHT, _CONNECTIONS, _REVISION, _EVENTS_LOST, _GATEWAY_SUM, _GATEWAY = range(6)
+_IN_FLIGHT, _CONNECTIONS, _REVISION = range(3)
+_EVENTS_LOST, _HEADS_RECOGNISED, _HEADS_DECIDED, _GATEWAY_SUM, _GATEWAY = range(3, 8)
 LAYOUT = Layout(
     scalars=_GATEWAY + len(GATEWAY_BOUNDS_US) + 1,
     tables=((ROUTES_MAX + 1, _ROUTE_CELLS), (REASONS_MAX + 1, 1), (REASONS_MAX + 1, 1)),
@@ -71,6 +73,8 @@ class Totals:
     connections: int = 0
     revision: int = 0  # the smallest one that a worker has in force
     events_lost: int = 0
+    heads_recognised: int = 0
+    heads_decided: int = 0
     gateway: Histogram = field(default_factory=lambda: Histogram([0] * (len(GATEWAY_BOUNDS_US) + 1), 0))
     routes: dict[str, RouteTotals] = field(default_factory=dict)
     errors: dict[str, int] = field(default_factory=dict)
@@ -86,9 +90,12 @@ class Counters:
         self._directory = directory
         self._cells = cells or Cells(LAYOUT)
         self._values = self._cells.values
+        self._routes = self._cells.rows[_ROUTES]
         self._first = LAYOUT.first_scalar
-        # A worker that has taken over a file counts on from what the one before it lost.
+        # A worker that has taken over a file counts on from where the one before it ended.
         self._lost_before = self._values[self._first + _EVENTS_LOST]
+        self._recognised_before = self._values[self._first + _HEADS_RECOGNISED]
+        self._decided_before = self._values[self._first + _HEADS_DECIDED]
         self.publish(revision=0, events_lost=0)
 
     def count(
@@ -103,10 +110,13 @@ class Counters:
     ) -> None:
         """Count a finished request: what it was, how it ended, and how long it took, in microseconds.
 
-        A status of None: the client left before there was one. `error` is the reason in the audit row.
+        A status of None: the client left before there was one. `error` is the reason in the audit row, of
+        which the code counts, and not the detail behind it: see `UpstreamError.reason`.
         """
         values, first = self._values, self._first
-        row = self._cells.find_row(_ROUTES, route_id or NO_ROUTE)
+        row = self._routes.get(route_id or NO_ROUTE)
+        if row is None:
+            row = self._cells.find_row(_ROUTES, route_id or NO_ROUTE)
         values[row + (status or 0) // 100 + (_STREAMS if is_stream else 0)] += 1
         values[row + _DURATION + bisect_left(DURATION_BOUNDS_US, total_us)] += 1
         values[row + _DURATION_SUM] += total_us
@@ -115,20 +125,27 @@ class Counters:
             values[row + _FIRST_BYTE_SUM] += first_byte_us
         values[first + _GATEWAY + bisect_left(GATEWAY_BOUNDS_US, gateway_us)] += 1
         values[first + _GATEWAY_SUM] += gateway_us
-        if error is not None:
-            values[self._cells.find_row(_REASONS, error)] += 1
+        if error is not None and error not in NOT_ERRORS:
+            values[self._cells.find_row(_REASONS, error.partition(":")[0])] += 1
 
     def count_unserved(self, reason: str) -> None:
         """Count a request or connection that the server refused before the gateway saw it."""
         self._values[self._cells.find_row(_UNSERVED, reason)] += 1
 
-    def publish(self, *, revision: int, events_lost: int) -> None:
-        """Write what is counted elsewhere to the cells, for other workers to read."""
+    def publish(
+        self, *, revision: int, events_lost: int, heads_recognised: int = 0, heads_decided: int = 0
+    ) -> None:
+        """Write what is counted elsewhere to the cells, for other workers to read.
+
+        Heads of requests are either recognised, or parsed and decided on; both are counted by this worker.
+        """
         values, first = self._values, self._first
         values[first + _IN_FLIGHT] = self.in_flight
         values[first + _CONNECTIONS] = self.connections
         values[first + _REVISION] = revision
         values[first + _EVENTS_LOST] = self._lost_before + events_lost
+        values[first + _HEADS_RECOGNISED] = self._recognised_before + heads_recognised
+        values[first + _HEADS_DECIDED] = self._decided_before + heads_decided
 
     @property
     def requests(self) -> dict[int, int]:
@@ -179,6 +196,8 @@ def add_readings(readings: list[Reading]) -> Totals:
             totals.connections += scalars[_CONNECTIONS]
             revisions.append(scalars[_REVISION])
         totals.events_lost += scalars[_EVENTS_LOST]
+        totals.heads_recognised += scalars[_HEADS_RECOGNISED]
+        totals.heads_decided += scalars[_HEADS_DECIDED]
         _add_histogram(totals.gateway, Histogram(scalars[_GATEWAY:], scalars[_GATEWAY_SUM]))
         for route_id, cells in reading.tables[_ROUTES].items():
             _add_route(totals.routes, route_id, cells)

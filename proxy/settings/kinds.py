@@ -30,6 +30,14 @@ _SIZE_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 _TRUTHS = {"true": True, "yes": True, "on": True, "1": True}
 _TRUTHS |= {"false": False, "no": False, "off": False, "0": False}
 _HEADER_NAME = r"[A-Za-z0-9!#$%&'*+.^_`|~-]+"  # RFC 9110, section 5.1: a token
+# Scheme, host and port and nothing besides (RFC 6454, section 6.2): a path can never match. A `*` stands for
+# all, for any host, for what comes before a host's name, or for any port.
+_LABELS = r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*"
+_WEB_ORIGIN = (
+    rf"[Hh][Tt][Tt][Pp][Ss]?://(?:\*|(?:(?:\*\.)?{_LABELS}|\[[0-9A-Fa-f:.]+\])(?::(?:[0-9]{{1,5}}|\*))?)"
+)
+_OTHER_ORIGIN = r"(?![Hh][Tt][Tt][Pp][Ss]?:)[A-Za-z][A-Za-z0-9+.-]{0,31}://(?:\*|[!-)+.0-;=A-~-]+)"
+_ORIGIN = rf"\*|null|(?:{_WEB_ORIGIN}|{_OTHER_ORIGIN})/?"
 _ITEM_SEPARATOR = ","
 _Number = TypeVar("_Number", int, float)
 
@@ -138,6 +146,14 @@ def header_names() -> Metadata:
 def words(expected: str, pattern: str) -> Metadata:
     """A list of texts, each of which matches a pattern as a whole."""
     return {"kind": Kind(expected, _matcher(pattern), is_list=True)}
+
+
+def origins() -> Metadata:
+    """A list of origins as browsers send them, each of which may stand for several."""
+    expected = (
+        "*, or an origin such as https://app.example.com, https://*.example.com or chrome-extension://*"
+    )
+    return {"kind": Kind(expected, _matcher(_ORIGIN), is_list=True)}
 
 
 def networks() -> Metadata:

@@ -86,7 +86,8 @@ class ProxySettings:
     connect_timeout: float = field(default=5.0, metadata=seconds())
     max_retries: int = field(default=3, metadata=whole_number(0, 100))
     max_body_size: int = field(default=32 * _MB, metadata=size())
-    inspect_body_size: int = field(default=_MB, metadata=size())
+    inspect_body_size: int = field(default=32 * _MB, metadata=size())
+    inspect_memory_max: int = field(default=256 * _MB, metadata=size())
     enable_streaming: bool = field(default=True, metadata=flag())
     strip_headers: tuple[str, ...] = field(default=_STRIPPED_HEADERS, metadata=header_names())
     shutdown_grace: float = field(default=30.0, metadata=seconds(zero=True))
@@ -107,6 +108,7 @@ class ProxySettings:
 class AuditSettings:
     enabled: bool = field(default=True, metadata=flag())
     include_headers: bool = field(default=True, metadata=flag())
+    headers_max_size: int = field(default=8 * _KB, metadata=size())
     include_body: bool = field(default=False, metadata=flag())
     body_max_size: int = field(default=10 * _KB, metadata=size())
     stream_bodies: str = field(default="merged", metadata=one_of("merged", "raw"))
@@ -122,9 +124,7 @@ class AuditSettings:
 @dataclass(frozen=True, slots=True)
 class CorsSettings:
     enabled: bool = field(default=False, metadata=flag())
-    allow_origins: tuple[str, ...] = field(
-        default=("*",), metadata=kinds.words("* or an origin such as https://example.org", r"[!-~]+")
-    )
+    allow_origins: tuple[str, ...] = field(default=("*",), metadata=kinds.origins())
     allow_methods: tuple[str, ...] = field(
         default=("*",), metadata=kinds.words("* or a method", r"\*|[A-Za-z-]+")
     )

@@ -31,6 +31,7 @@ from proxy.store.state import (
 )
 
 BUSY_TIMEOUT_SECONDS = 5
+PAGE_BYTES = 8192
 _STEPS_BETWEEN_SIGNALS = 100_000
 _MISSING_HINT = "run 'fastgate init', or create a key or a route"
 
@@ -46,7 +47,8 @@ class Database:
             f"{path.absolute().as_uri()}?{query}",
             uri=True,
             timeout=BUSY_TIMEOUT_SECONDS,
-            pragmas=[("synchronous", "FULL" if durable else "NORMAL")],
+            # The size of a new file's pages: rows are about 1 KB, and each page is written twice.
+            pragmas=[("page_size", PAGE_BYTES), ("synchronous", "FULL" if durable else "NORMAL")],
         )
 
     def __enter__(self) -> Self:

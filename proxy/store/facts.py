@@ -6,18 +6,21 @@ deleted by retention, and never while a fact has its number.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from itertools import groupby
 from typing import Any, NamedTuple, cast
 
 from proxy.clock import to_us
+from proxy.errors import NOT_ERRORS
 from proxy.store.database import Database
 from proxy.store.models import PLACES_PER_US, AuditLogRow, LogFact, LogWord, Row
 from proxy.store.statements import (
     Columns,
+    RowNames,
     delete_statement,
     execute_many,
+    insert_rows,
     insert_statement,
     kind_of,
     update_statement,
@@ -31,15 +34,21 @@ _KNOWN_MAX = 50_000  # combinations, and words, of one day; beyond it they are l
 _DAYS_MAX = 3
 _COLUMNS = tuple(LogFact._meta.sorted_field_names)
 _COLUMNS_OF_SUCCESS = tuple(name for name in _COLUMNS if name != "error_n")
+_NUMBER_COLUMNS = _COLUMNS_OF_SUCCESS[1 : _COLUMNS_OF_SUCCESS.index("status")]
+# What a fact has besides the numbers of its texts.
+REST_COLUMNS = ("place", *_COLUMNS[_COLUMNS.index("status") :])
 _END_COLUMNS = _COLUMNS[_COLUMNS.index("error_n") : _COLUMNS.index("id")]
 _FIRST_BYTE_COLUMNS = ("is_stream", "ttfb_ms")
+# Below zero are the numbers of reasons that are no errors: a fact says so without a look at its words.
+_NUMBERS_OF_NO_ERRORS = {word: -number for number, word in enumerate(sorted(NOT_ERRORS), 1)}
+IS_FAULT: Any = LogFact.error_n > 0  # it has a reason, and that is an error
 # Refused, failed, or answered with 400 and above.
-IS_ERROR: Any = (LogFact.status >= 400) | LogFact.error_n.is_null(False)
+IS_ERROR: Any = (LogFact.status >= 400) | IS_FAULT
 
-# key, source, route, method, path, ip, target, user agent, error
+# key, source, route, method, path, ip, target, user agent, and error if there is one
 Texts = tuple[str | None, ...]
 Numbers = tuple[int | None, ...]
-_TEXT_COLUMNS = (
+TEXT_COLUMNS = (
     *("api_key", "source_path", "route_id", "method", "path", "ip_address"),
     *("target_url", "user_agent", "error_message"),
 )
@@ -74,7 +83,7 @@ def fact_of(row: Row, turn: int = 0) -> Fact:
     gateway_ms = row.get("gateway_ms")
     return (
         place_of(to_us(began), turn),
-        tuple(row.get(name) for name in _TEXT_COLUMNS),
+        tuple(row.get(name) for name in TEXT_COLUMNS),
         (
             row.get("status_code"),
             int(bool(row.get("is_stream"))),
@@ -129,7 +138,7 @@ class WordBook:
 
     def _add_texts(self, database: Database, texts: Texts, day: int) -> Numbers:
         self._turn_to(day)  # where there is room for more
-        *simple, path, ip, target, agent, error = texts
+        *simple, path, ip, target, agent, error = texts[:8] + (texts[8:] or (None,))
         merged = (*simple, path, ip, _merge(path, target, agent), error)
         numbers = tuple(
             None if word is None else self._number_word(database, kind, word, day)
@@ -165,6 +174,10 @@ def _use_word(database: Database, kind: str, word: str, day: int) -> int:
         if row["last_day"] < day:
             LogWord.update(last_day=day).where(LogWord.n == row["n"]).execute(database.peewee)
         return int(row["n"])
+    fixed = _NUMBERS_OF_NO_ERRORS.get(word) if kind == "error" else None
+    if fixed is not None:
+        LogWord.insert(n=fixed, kind=kind, word=word, last_day=day).execute(database.peewee)
+        return fixed
     return int(LogWord.insert(kind=kind, word=word, last_day=day).execute(database.peewee))
 
 
@@ -174,12 +187,28 @@ def write_facts(database: Database, book: WordBook, facts: Iterable[Fact]) -> No
     rows: list[Columns] = []
     failed: list[Columns] = []
     for place, texts, figures in facts:
+        numbers = number(database, texts, place)
         # Each of the two is inserted without columns that would be null: see `recording.py`.
-        (rows if texts[-1] is None else failed).append((place, *number(database, texts, place), *figures))
+        (rows if len(numbers) == len(_NUMBER_COLUMNS) else failed).append((place, *numbers, *figures))
     for names, some in ((_COLUMNS_OF_SUCCESS, rows), (_COLUMNS, failed)):
         statement = insert_statement(kind_of(database), LogFact, names)
         if execute_many(database, statement, some) != len(some):
             _move_apart(database, statement, some)
+
+
+def write_common_facts(
+    database: Database, book: WordBook, texts: Sequence[Texts], figures: list[Any]
+) -> None:
+    """Insert the facts of new requests without errors; `figures` has the `REST_COLUMNS` of each in turn."""
+    places, width = figures[:: len(REST_COLUMNS)], len(REST_COLUMNS)
+    numbers = [book.number_texts(database, *each) for each in zip(texts, places, strict=True)]
+    names = RowNames((), _NUMBER_COLUMNS, REST_COLUMNS)
+    if insert_rows(database, LogFact, names, (), numbers, figures) != len(numbers):
+        rows = [
+            (place, *each, *figures[start + 1 : start + width])
+            for start, place, each in zip(range(0, len(figures), width), places, numbers, strict=True)
+        ]
+        _move_apart(database, insert_statement(kind_of(database), LogFact, _COLUMNS_OF_SUCCESS), rows)
 
 
 def end_facts(database: Database, book: WordBook, ends: Iterable[FactEnd]) -> None:

@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 from peewee import SQL
 
-from proxy.errors import InvalidInputError
+from proxy.errors import NOT_ERRORS, InvalidInputError
 from proxy.store.database import Database
 from proxy.store.facts import IS_ERROR, bound_place
 from proxy.store.models import AuditLogRow, LogFact, LogWord, ProxyRouteRow, clean_text
@@ -88,7 +88,7 @@ class RowView:
         return reduce(or_, [test(column) for column in self._columns[kind]])
 
     def is_error(self) -> Any:
-        return (AuditLogRow.status_code >= 400) | AuditLogRow.error_message.is_null(False)
+        return (AuditLogRow.status_code >= 400) | AuditLogRow.error_message.not_in([*NOT_ERRORS])
 
     def compare_time(self, moment: datetime, *, is_lowest: bool) -> Any:
         return AuditLogRow.request_time >= moment if is_lowest else AuditLogRow.request_time < moment

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from functools import reduce
 from operator import and_
@@ -11,6 +12,7 @@ from peewee import SQL, fn
 
 from proxy.clock import to_us
 from proxy.errors import NotFoundError
+from proxy.ids import from_uuid
 from proxy.store.database import Database
 from proxy.store.facts import place_of
 from proxy.store.log_filter import NUMBER_MAX, FactView, LogFilter, build_condition
@@ -22,6 +24,9 @@ _BODIES = ("request_body", "response_body")
 SUMMARY = fields_of(AuditLogRow, without=(*_HEADERS, *_BODIES))
 _WHOLE = fields_of(AuditLogRow)
 _REQUEST_PREFIX, _LOG_PREFIX = "req_", "log_"
+_UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+# In the words of the index: of every other request the id is that of its row.
+_IS_GIVEN = SQL("writer_id IS NOT NULL AND request_id <> 'req_' || substr(id, 5)")
 
 
 def list_logs(
@@ -61,19 +66,34 @@ def count_logs(database: Database, wanted: LogFilter) -> int:
 
 
 def get_log(database: Database, ref: str) -> Row:
-    """Return one request, whole, by the id of its row or of the request; or raise `NotFoundError`."""
+    """Return one request, whole, by the id of its row or of the request; or raise `NotFoundError`.
+
+    The id of a request may be spelled as the UUID that its backend was sent, or be one that a trusted proxy
+    gave it: of several requests with such an id it is the newest.
+    """
     return _find(database, ref, _WHOLE)
 
 
 def _find(database: Database, ref: str, fields: Fields) -> Row:
     text = clean_text(ref)
-    own = _LOG_PREFIX + text[len(_REQUEST_PREFIX) :] if text.startswith(_REQUEST_PREFIX) else text
-    # Of what was recorded here both ids are of one piece; of what was imported they are not.
-    foreign = (AuditLogRow.request_id == text) & AuditLogRow.writer_id.is_null()
-    for condition in (AuditLogRow.id == own, foreign):
-        if rows := database.fetch(AuditLogRow.select(*fields).where(condition).limit(1)):
+    same = AuditLogRow.request_id == text
+    # Of what was recorded here both ids are of one piece, as a rule; of what was imported they are not.
+    for condition in (
+        AuditLogRow.id == _own_id(text),
+        same & AuditLogRow.writer_id.is_null(),
+        same & _IS_GIVEN,
+    ):
+        query = AuditLogRow.select(*fields).where(condition).order_by(AuditLogRow.id.desc())
+        if rows := database.fetch(query.limit(1)):
             return rows[0]
     raise NotFoundError(f"there is no request {ref!r}", hint="'fastgate logs list' shows the newest")
+
+
+def _own_id(text: str) -> str:
+    """Return the id of the row of a request that was recorded here."""
+    if text.startswith(_REQUEST_PREFIX):
+        return _LOG_PREFIX + text[len(_REQUEST_PREFIX) :]
+    return _LOG_PREFIX + from_uuid(text) if _UUID.fullmatch(text) else text
 
 
 def _lie_between(database: Database, after: str | None, before: str | None) -> Any:

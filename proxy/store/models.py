@@ -152,6 +152,9 @@ class ProxyRouteRow(peewee.Model):
     tls_ca = peewee.CharField(500, null=True)
     tls_verify = peewee.BooleanField(null=True, default=True)
     on_client_abort = peewee.CharField(10, null=True, default="cancel")
+    pass_credential = peewee.BooleanField(null=True, default=False)
+    encoded_slash = peewee.BooleanField(null=True, default=False)
+    keep_redirects = peewee.BooleanField(null=True, default=False)
 
     class Meta:
         table_name = "proxy_routes"

@@ -13,7 +13,7 @@ from peewee import SQL, Case, fn
 from proxy.store.arithmetic import Distribution
 from proxy.store.database import Database
 from proxy.store.fact_scan import Span, add_values, read_facts, to_numbers
-from proxy.store.facts import IS_ERROR, bound_place
+from proxy.store.facts import IS_ERROR, IS_FAULT, bound_place
 from proxy.store.figures import STATUS
 from proxy.store.group_names import (
     NameGroups,
@@ -31,7 +31,7 @@ Kind = Literal["paths", "sources", "keys", "routes", "errors", "methods", "ips",
 _DURATIONS = 2**30  # milliseconds, twelve days: what took longer counts as that long
 _DURATION: Any = Case(None, [(LogFact.took_ms >= _DURATIONS, _DURATIONS - 1)], LogFact.took_ms)
 # What an error is called by: its reason or, below zero, the status that a backend answered with.
-_REASON: Any = Case(None, [(LogFact.error_n.is_null(), 0 - STATUS)], LogFact.error_n)
+_REASON: Any = Case(None, [(IS_FAULT, LogFact.error_n)], 0 - STATUS)
 _NUMBERS_MAX = 500  # of groups that a statement lists; for more of them all are read
 
 

@@ -16,21 +16,26 @@ from peewee import EXCLUDED, SQL, Case, fn
 from proxy.clock import format_us, from_us, to_us
 from proxy.store.database import Database
 from proxy.store.facts import (
+    TEXT_COLUMNS,
     Fact,
     FactEnd,
     FactFirstByte,
+    Texts,
     WordBook,
     change_backends,
     end_facts,
     interrupt_facts,
     note_first_bytes,
     place_of,
+    write_common_facts,
     write_facts,
 )
 from proxy.store.models import ApiKeyRow, AuditLogRow, JournalSegment, JournalWriterRow
 from proxy.store.statements import (
     Columns,
+    RowNames,
     execute_many,
+    insert_rows,
     insert_statement,
     kind_of,
     update_statement,
@@ -73,10 +78,17 @@ END_COLUMNS = (
     "gateway_ms",
 )
 ROW_COLUMNS = BEGIN_COLUMNS + END_COLUMNS
-# Python's module of SQLite takes as long for a null as for three texts: rows that have none of these, as most
-# do, are inserted without them.
+# Of whole requests without errors and bodies, which most are. They are inserted without these three columns:
+# Python's module of SQLite takes as long for a null as for three texts.
 _RARE_COLUMNS = ("error_message", "request_body", "response_body")
-COMMON_COLUMNS = tuple(name for name in ROW_COLUMNS if name not in _RARE_COLUMNS)
+WHOLE_NAMES = RowNames(
+    ("writer_id", "created_at"),
+    tuple(name for name in TEXT_COLUMNS if name not in _RARE_COLUMNS),
+    (
+        *("id", "request_id", "request_time", "sequence", "request_headers"),
+        *(name for name in END_COLUMNS if name not in _RARE_COLUMNS),
+    ),
+)
 FIRST_BYTE_COLUMNS = ("first_response_time", "is_stream")
 # The end columns of a request that is still in flight.
 NO_END: Columns = (None, None, None, None, None, None, 0, 0, None, None, None, None, None)
@@ -99,11 +111,25 @@ class Account:
 
 
 @dataclass(slots=True)
-class Batch:
-    """What one transaction writes: tuples in the order of the column lists above, the id last in updates."""
+class WholeRequests:
+    """Whole requests of one writer without errors and bodies, in their order. There is no object for each."""
 
+    writer_id: str
+    created_at: str
+    texts: list[Texts] = field(default_factory=list)
+    rows: list[Any] = field(default_factory=list)  # `WHOLE_NAMES.rest` of each
+    figures: list[Any] = field(default_factory=list)  # `REST_COLUMNS` of the fact of each
+
+
+@dataclass(slots=True)
+class Batch:
+    """What one transaction writes: tuples in the order of the column lists above, the id last in updates.
+
+    Most requests are in `whole`.
+    """
+
+    whole: list[WholeRequests] = field(default_factory=list)
     inserts: list[Columns] = field(default_factory=list)
-    common_inserts: list[Columns] = field(default_factory=list)
     first_bytes: list[Columns] = field(default_factory=list)  # first_response_time, is_stream, id
     targets: list[Columns] = field(default_factory=list)  # target_url, id
     ends: list[Columns] = field(default_factory=list)
@@ -141,8 +167,9 @@ def write_batch(database: Database, batch: Batch, offsets: Mapping[str, int], bo
     try:
         with database.transaction():
             kind = kind_of(database)
+            for whole in batch.whole:
+                _write_whole(database, whole, book)
             execute_many(database, insert_statement(kind, AuditLogRow, ROW_COLUMNS), batch.inserts)
-            execute_many(database, insert_statement(kind, AuditLogRow, COMMON_COLUMNS), batch.common_inserts)
             execute_many(database, _update(database, FIRST_BYTE_COLUMNS), batch.first_bytes)
             execute_many(database, _update(database, ("target_url",)), batch.targets)
             execute_many(database, _update(database, END_COLUMNS), batch.ends)
@@ -157,6 +184,12 @@ def write_batch(database: Database, batch: Batch, offsets: Mapping[str, int], bo
     except BaseException:
         book.forget()
         raise
+
+
+def _write_whole(database: Database, whole: WholeRequests, book: WordBook) -> None:
+    common = (whole.writer_id, whole.created_at)
+    insert_rows(database, AuditLogRow, WHOLE_NAMES, common, whole.texts, whole.rows)
+    write_common_facts(database, book, whole.texts, whole.figures)
 
 
 def read_offsets(database: Database) -> dict[str, int]:

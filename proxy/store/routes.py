@@ -58,6 +58,9 @@ class NewRoute:
     tls_ca: str | None = None
     tls_verify: bool = True
     on_client_abort: str = "cancel"
+    pass_credential: bool = False
+    encoded_slash: bool = False
+    keep_redirects: bool = False
 
 
 def add_route(database: Database, route: NewRoute, now: datetime) -> Row:
@@ -93,6 +96,9 @@ def add_route(database: Database, route: NewRoute, now: datetime) -> Row:
             tls_ca=route.tls_ca,
             tls_verify=route.tls_verify,
             on_client_abort=route.on_client_abort,
+            pass_credential=route.pass_credential,
+            encoded_slash=route.encoded_slash,
+            keep_redirects=route.keep_redirects,
             is_active=route.is_active,
             priority=route.priority,
             created_at=now,
@@ -198,6 +204,9 @@ def build_route(row: Mapping[str, Any]) -> Route:
         tls_ca=row["tls_ca"] or "",
         tls_verify=row["tls_verify"] is not False,
         on_client_abort=row["on_client_abort"] or "cancel",
+        pass_credential=bool(row["pass_credential"]),
+        encoded_slash=bool(row["encoded_slash"]),
+        keep_redirects=bool(row["keep_redirects"]),
     )
 
 

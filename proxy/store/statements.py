@@ -7,14 +7,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import peewee
 
 from proxy.store.database import Database
 
 Columns = tuple[object, ...]
+_ROWS_PER_STATEMENT = 32
 PeeweeKind = Callable[[None], peewee.Database]  # a class of databases: what differs is the dialect
+
+
+class RowNames(NamedTuple):
+    """The columns of rows that are inserted together, as `insert_rows` is given their values."""
+
+    common: tuple[str, ...]
+    head: tuple[str, ...]
+    rest: tuple[str, ...]
 
 
 def kind_of(database: Database) -> PeeweeKind:
@@ -27,6 +36,56 @@ def execute_many(database: Database, statement: str, rows: Sequence[Columns]) ->
     if not rows:
         return 0
     return max(0, database.connection().executemany(statement, rows).rowcount)
+
+
+def insert_rows(
+    database: Database,
+    model: type[peewee.Model],
+    names: RowNames,
+    common: Columns,
+    heads: Sequence[Columns],
+    rests: list[Any],
+) -> int:
+    """Insert rows, and return how many of them were not there already.
+
+    `common` are values that all of them have; `heads` has a tuple for each, often the same as the one before;
+    `rests` has what is left of one row after what is left of another.
+
+    A statement inserts many rows: SQLite is entered once for all of them, and what they have in common is
+    handed over once, which is half the cost of one by one. They stay in their order, which is about that of
+    the tables' keys: to sort them by their heads costs more than it saves, since all pages are touched then.
+    """
+    width, inserted, start = len(names.rest), 0, 0
+    cursor, kind = database.connection().cursor(), kind_of(database)
+    while left := len(heads) - start:
+        # Powers of two, since SQLite has to prepare a statement for each number of rows.
+        count = min(_ROWS_PER_STATEMENT, 1 << left.bit_length() - 1)
+        end = start + count
+        some, values = heads[start:end], rests[start * width : end * width]
+        if some.count(some[0]) == count:
+            statement = _rows_statement(kind, model, names.common + names.head, names.rest, count)
+            parameters = [*common, *some[0], *values]
+        else:
+            statement = _rows_statement(kind, model, names.common, names.head + names.rest, count)
+            parameters = list(common)
+            for number, head in enumerate(some):
+                parameters += head
+                parameters += values[number * width : (number + 1) * width]
+        inserted += cursor.execute(statement, parameters).rowcount
+        start = end
+    return inserted
+
+
+@lru_cache(maxsize=64)
+def _rows_statement(
+    kind: PeeweeKind, model: type[peewee.Model], common: tuple[str, ...], own: tuple[str, ...], count: int
+) -> str:
+    """Return an INSERT of rows: the common parameters come once, then those of each row."""
+    first = [f"?{number}" for number in range(1, len(common) + 1)]
+    starts = range(len(first) + 1, len(first) + 1 + count * len(own), len(own))
+    rows = [[*first, *(f"?{number}" for number in range(start, start + len(own)))] for start in starts]
+    statement = insert_statement(kind, model, common + own)
+    return statement.replace(", ".join("?" * len(common + own)), "), (".join(map(", ".join, rows)))
 
 
 @lru_cache(maxsize=8)

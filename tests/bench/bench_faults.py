@@ -18,16 +18,15 @@ from pathlib import Path
 from statistics import median, quantiles
 from urllib.parse import urlsplit
 
-from tests.bench.bench_gateway import PLAIN
-from tests.bench.load import build_request, read_response
-from tests.bench.servers import Server, describe_machine, prepare_gateway, run
+from tests.bench.load import PLAIN, await_answer, build_request, read_response
+from tests.bench.servers import START_SECONDS_MAX, Server, describe_machine, run_gateway, run_module
 
 CONNECTIONS = 16
 
 
-async def send_at_rate(server: Server, key: str, *, seconds: float, rate: float) -> list[float]:
+async def send_at_rate(server: Server, *, seconds: float, rate: float) -> list[float]:
     """Send so many requests a second, and return how long each took, in seconds."""
-    parts, request = urlsplit(server.url), build_request(server.url, key, PLAIN)
+    parts, request = urlsplit(server.url), build_request(server.url, server.key, PLAIN).build(0)
     took: list[float] = []
     numbers = iter(range(int(seconds * rate)))
     began = time.perf_counter()
@@ -59,7 +58,7 @@ def describe(title: str, took: list[float]) -> str:
     return f"{title:18}{len(took):10}{median(took) * 1e3:10.2f}{p99 * 1e3:10.2f}{max(took) * 1e3:10.2f}"
 
 
-def measure(server: Server, key: str, database: Path, seconds: float, rate: float) -> None:
+def measure(server: Server, database: Path, seconds: float, rate: float) -> None:
     """Measure the three parts and print."""
     print(f"{'':18}{'requests':>10}{'p50 ms':>10}{'p99 ms':>10}{'max ms':>10}")
     sent = 0
@@ -67,7 +66,7 @@ def measure(server: Server, key: str, database: Path, seconds: float, rate: floa
         with closing(sqlite3.connect(database, isolation_level=None)) as other:
             if title == "database locked":
                 other.execute("BEGIN EXCLUSIVE")
-            took = asyncio.run(send_at_rate(server, key, seconds=seconds, rate=rate))
+            took = asyncio.run(send_at_rate(server, seconds=seconds, rate=rate))
         print(describe(title, took))
         sent += len(took)
         if title == "database locked":
@@ -87,10 +86,11 @@ def main() -> None:
     print(describe_machine())
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
         folder = Path(name)
-        mock = stack.enter_context(run("mock", folder, "-m", "fastgate_cli", "mock", "--port", "0"))
-        key = prepare_gateway(folder, mock.origin)
-        gateway = stack.enter_context(run("gateway", folder, "-m", "fastgate_cli", "serve", "--port", "0"))
-        measure(gateway, key, folder / "data" / "fastgate.db", options.seconds, options.rate)
+        mock = stack.enter_context(run_module("mock", folder / "mock", "fastgate_cli", "mock"))
+        gateway = stack.enter_context(run_gateway("gateway", folder, mock.origin))
+        # Its supervisor listens before there is a worker.
+        await_answer(gateway, build_request(gateway.url, gateway.key, PLAIN), START_SECONDS_MAX)
+        measure(gateway, folder / "data" / "fastgate.db", options.seconds, options.rate)
 
 
 if __name__ == "__main__":

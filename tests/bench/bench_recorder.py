@@ -15,8 +15,9 @@ import time
 from pathlib import Path
 from statistics import median
 
-from proxy.audit.events import Begin, End
+from proxy.audit.events import BriefBegin, End, Head, encode_head
 from proxy.audit.journal import JournalWriter
+from proxy.audit.process import prepare_process
 from proxy.audit.recorder import Recorder
 from proxy.clock import now_us
 from proxy.ids import UlidSource
@@ -36,22 +37,28 @@ RESPONSE_HEADERS = (
 )
 
 
+def build_head(key_id: str) -> bytes:
+    """Return the head of a request as a worker has it ready."""
+    headers, rest = REQUEST_HEADERS.split("{}")
+    head = Head(
+        *("POST", PATH, "127.0.0.1", "OpenAI/Python 2.8.1", key_id, "default"),
+        route_id="rt_01jd2m5n8r9xq4t7w0z3v6b1ca",
+        target_url=f"http://127.0.0.1:8000{PATH}",
+        headers=headers,
+        headers_rest=rest,
+    )
+    return encode_head(head)
+
+
 def write_journal(directory: Path, requests: int, seed: int = 1) -> None:
     """Write the events of so many requests."""
     chance, ulids, began_us = random.Random(seed), UlidSource(), now_us()
     writer = JournalWriter(directory, "worker-1-bench")
+    heads = [build_head(f"key_01jd2m5n8r9xq4t7w0z3v6b{number:03}") for number in range(KEYS)]
     for sequence in range(1, requests + 1):
         began_us += chance.randrange(400)
-        ulid, size = ulids.next(began_us), chance.randrange(100, 9_000)
-        key = f"key_01jd2m5n8r9xq4t7w0z3v6b{chance.randrange(KEYS):03}"
-        writer.append(
-            Begin(
-                *(ulid, sequence, began_us, "POST", PATH, "127.0.0.1", "OpenAI/Python 2.8.1", key, "default"),
-                route_id="rt_01jd2m5n8r9xq4t7w0z3v6b1ca",
-                target_url=f"http://127.0.0.1:8000{PATH}",
-                headers=REQUEST_HEADERS.format(size),
-            )
-        )
+        (ulid, _), size = ulids.next(began_us), chance.randrange(100, 9_000)
+        writer.append(BriefBegin(ulid, sequence, began_us, chance.choice(heads), str(size)))
         took_us = chance.randrange(1_000, 900_000)
         writer.append(
             End(
@@ -83,6 +90,7 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=50_000)
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
+    prepare_process()
     rounds = [measure(options.requests) for _ in range(options.rounds)]
     cpu, wall = (median(each) for each in zip(*rounds, strict=True))
     print(describe_machine())

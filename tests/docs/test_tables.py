@@ -7,13 +7,13 @@ import re
 import pytest
 
 from proxy.errors import UpstreamError, UpstreamInvalidError, UpstreamTimeoutError
+from proxy.gateway import replies
 from proxy.policy.bodies import Body
 from proxy.policy.framing import find_fault
 from proxy.policy.model import RequestHead, Route
 from proxy.policy.patterns import compile_pattern
 from proxy.policy.permissions import compile_permissions, is_body_permitted, is_permitted
 from proxy.policy.targets import compile_target, parse_target
-from proxy.relay import replies
 from tests.docs.commands import parse_line
 from tests.docs.documents import ROOT, Document
 from tests.docs.shell import find_calls
@@ -91,8 +91,9 @@ def test_the_errors_are_those_that_the_gateway_makes() -> None:
     }
     made |= {reply[:2] for reply in replies.BODY_REPLIES.values()}
     made |= {(kind.status, kind.code) for kind in (UpstreamError, UpstreamInvalidError, UpstreamTimeoutError)}
-    source = (ROOT / "proxy/policy/decide.py").read_text()
-    made |= {(int(status), code) for status, code in re.findall(r'Refuse\((\d+), "(\w+)"', source)}
+    sources = (ROOT / "proxy/policy/decide.py", ROOT / "proxy/gateway/exchange.py")
+    source = "".join(path.read_text() for path in sources)
+    made |= {(int(status), code) for status, code in re.findall(r'Re(?:fuse|ply)\((\d+), "(\w+)"', source)}
     # Of one code several statuses: the table has them in the words of one row.
     assert documented == made - {(408, "bad_request")}
     assert "408, 414, 417, 431, 505" in HTTP.text

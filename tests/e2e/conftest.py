@@ -6,16 +6,22 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.e2e.processes import Fastgate, Stack
+from tests.e2e.processes import BUILTIN, Fastgate, Stack
 
 
 @pytest.fixture(scope="module")
-def make_fastgate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], Fastgate]]:
+def front() -> str:
+    """Return what serves the gateway; a module that wants another has a fixture of this name."""
+    return BUILTIN
+
+
+@pytest.fixture(scope="module")
+def make_fastgate(tmp_path_factory: pytest.TempPathFactory, front: str) -> Iterator[Callable[[], Fastgate]]:
     """Return a maker of command lines in folders of their own; their servers end with the module."""
     made: list[Fastgate] = []
 
     def make() -> Fastgate:
-        made.append(Fastgate(tmp_path_factory.mktemp("fastgate")))
+        made.append(Fastgate(tmp_path_factory.mktemp("fastgate"), front))
         return made[-1]
 
     yield make

@@ -9,6 +9,8 @@ import threading
 from collections import Counter
 from contextlib import suppress
 
+from proxy.ids import from_uuid
+
 WAIT_SECONDS = 30
 CLIENTS = 6
 PIECES = 5
@@ -77,7 +79,7 @@ class Load:
                 head = await reader.readuntil(b"\r\n\r\n")
                 match = _REQUEST_ID.search(head)
                 assert match is not None
-                self.seen[match[1].decode()] += 1
+                self.seen["req_" + from_uuid(match[1].decode())] += 1
                 if b"/v1/stream" not in head:
                     writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello")
                     continue

@@ -10,12 +10,14 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from queue import Queue
 from typing import Any
 
-_ADDRESS = re.compile(r"listens on (http://\S+)")
+_ADDRESS = re.compile(r"(?:listens|Running) on (https?://\S+)")
+BUILTIN, HYPERCORN = "builtin", "hypercorn"
 
 
 @dataclass
@@ -25,6 +27,14 @@ class Running:
     process: subprocess.Popen[str]
     url: str
     lines: list[str] = field(default_factory=list)
+    is_session: bool = False  # it has processes that know nothing of its death
+
+    def kill(self) -> None:
+        """End it, whatever its state."""
+        if self.is_session:
+            with suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.kill()
 
     def stop(self, number: signal.Signals = signal.SIGTERM, timeout_seconds: float = 15) -> int:
         """Send a signal and return the exit code."""
@@ -32,14 +42,18 @@ class Running:
         try:
             return self.process.wait(timeout_seconds)
         finally:
-            self.process.kill()
+            self.kill()
 
 
 @dataclass
 class Fastgate:
-    """The command line in a folder of its own, with its own home and configuration."""
+    """The command line in a folder of its own, with its own home and configuration.
+
+    With the front `HYPERCORN`, `serve` is not the command but Hypercorn with the gateway as its application.
+    """
 
     folder: Path
+    front: str = BUILTIN
     running: list[Running] = field(default_factory=list)
 
     @property
@@ -70,15 +84,22 @@ class Fastgate:
 
     def popen(self, *arguments: str) -> subprocess.Popen[str]:
         """Start a command and return at once."""
+        command = ["fastgate_cli", *arguments]
+        if self._has_hypercorn(arguments):
+            command = ["hypercorn", *hypercorn_arguments(*arguments[1:])]
         return subprocess.Popen(
-            [sys.executable, "-m", "fastgate_cli", *arguments],
+            [sys.executable, "-m", *command],
             cwd=self.folder,
             env=self.environ,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            start_new_session=self._has_hypercorn(arguments),  # its workers end with it, whatever happens
         )
+
+    def _has_hypercorn(self, arguments: tuple[str, ...]) -> bool:
+        return self.front == HYPERCORN and arguments[0] == "serve"
 
     def start(self, *arguments: str) -> Running:
         """Start a server and return when it has said where it listens."""
@@ -96,16 +117,16 @@ class Fastgate:
             found.put("")
 
         threading.Thread(target=read, daemon=True).start()
-        url = found.get(timeout=20)
+        url = found.get(timeout=40)
         assert url, lines
-        running = Running(process, url, lines)
+        running = Running(process, url, lines, self._has_hypercorn(arguments))
         self.running.append(running)
         return running
 
     def stop_all(self) -> None:
         """End every server that was started, whatever its state."""
         for running in self.running:
-            running.process.kill()
+            running.kill()
             running.process.wait(10)
 
     def wait_for_row(self, request_id: str = "") -> dict[str, Any]:
@@ -118,6 +139,15 @@ class Fastgate:
                     return shown
             time.sleep(0.2)
         raise AssertionError(f"no row of {request_id} has ended: {rows}")
+
+
+def hypercorn_arguments(*options: str) -> list[str]:
+    """Return how Hypercorn is told what `fastgate serve` is told; other options are its own."""
+    told = dict(zip(options[::2], options[1::2], strict=True))
+    port, workers = told.pop("--port"), told.pop("--workers", "1")
+    own = ["--bind", f"127.0.0.1:{port}", "--workers", workers]
+    own += ["--graceful-timeout", told.pop("--graceful-timeout", "30")]
+    return [*own, *(part for option in told.items() for part in option), "proxy.runtime.app:create_app()"]
 
 
 @dataclass(frozen=True)

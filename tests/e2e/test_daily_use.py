@@ -16,6 +16,7 @@ from typing import IO, Any
 import httpx
 import pytest
 
+from proxy.ids import from_uuid
 from tests.e2e.processes import Fastgate, Stack
 
 WAIT_SECONDS = 20
@@ -80,7 +81,7 @@ def test_a_new_route_counts_without_a_restart(stack: Stack) -> None:
         assert time.monotonic() - started < WAIT_SECONDS
     sent = dict(response.json()["headers"])
     assert sent["x-team"] == "blue"
-    assert sent["x-request-id"] == response.headers["x-request-id"]
+    assert from_uuid(sent["x-request-id"]) == response.headers["x-request-id"].removeprefix("req_")
     assert not {"x-api-key", "authorization"} & sent.keys()
     stack.fastgate("routes", "delete", "extra", "-y")
 

@@ -106,8 +106,8 @@ def test_lines_of_supervisor_workers_and_recorder_are_in_one_file(serve: Serve, 
     said = {(line["process"], line["logger"]) for line in lines}
     assert {
         ("supervisor", "proxy.supervisor"),
-        ("worker-1", "proxy.relay.snapshot"),
-        ("worker-2", "proxy.relay.snapshot"),
+        ("worker-1", "proxy.gateway.snapshot"),
+        ("worker-2", "proxy.gateway.snapshot"),
         ("recorder", "proxy.audit.recorder"),
         ("worker-1", "stderr"),  # the crash
     } <= said
@@ -256,7 +256,7 @@ def test_a_gateway_of_one_process_logs_there_too_and_its_terminal_stays_for_peop
     fastgate = Fastgate(tmp_path)
     fastgate("quickstart", "--check", "--port", "0")
     lines = read(tmp_path / "gate.log")
-    assert any(line["logger"] == "proxy.relay.snapshot" for line in lines)
+    assert any(line["logger"] == "proxy.gateway.snapshot" for line in lines)
     (tmp_path / "fastgate.yaml").write_text("logging: {level: DEBUG}\n")
     quiet = fastgate("quickstart", "--check", "--port", "0")
     assert "revision" not in quiet.stderr

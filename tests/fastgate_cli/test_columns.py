@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from fastgate_cli.columns import (
     Column,
     escape_controls,
+    escape_json,
     format_age,
     format_count,
     format_day,
@@ -31,6 +32,10 @@ from fastgate_cli.columns import (
     style_success_rate,
 )
 
+HIDDEN = [
+    *map(chr, [*range(0x200B, 0x2010), *range(0x202A, 0x202F), *range(0x2066, 0x206A)]),
+    *"\u061c\ufeff\u2028\u2029\u00ad\u2060\U000e0041",
+]
 ZONE = timezone(timedelta(hours=8))
 MOMENT = datetime(2026, 1, 31, 20, 5, 9, 123456, tzinfo=timezone.utc)  # noqa: UP017
 
@@ -49,7 +54,23 @@ def test_a_text_of_a_value_is_what_json_calls_it_and_none_is_empty() -> None:
 def test_no_control_character_survives_escaping(text: str) -> None:
     escaped = escape_controls(text)
     assert not any(ord(letter) < 32 or 127 <= ord(letter) < 160 for letter in escaped)
+    assert not any(letter in HIDDEN for letter in escaped)
     assert escape_controls(escaped) == escaped
+
+
+@pytest.mark.parametrize("letter", HIDDEN, ids=ascii)
+def test_what_turns_a_line_round_or_is_not_seen_is_spelled_out(letter: str) -> None:
+    spelled = letter.encode("ascii", "backslashreplace").decode()
+    assert escape_controls(f"/v1/{letter}x") == f"/v1/{spelled}x"
+    escaped = escape_json(json.dumps([letter], ensure_ascii=False))
+    assert escaped.isascii()
+    assert json.loads(escaped) == [letter]
+
+
+@pytest.mark.parametrize("text", ["naïve", "日本語", "مرحبا", "😀", "e\u0301"])
+def test_text_of_any_language_stays_as_it_is(text: str) -> None:
+    assert escape_controls(text) == text
+    assert escape_json(text) == text
 
 
 def test_controls_are_spelled_out() -> None:

@@ -217,6 +217,12 @@ def test_an_empty_table_says_so_on_stderr(capsys: pytest.CaptureFixture[str]) ->
     assert capsys.readouterr().err == "no rows yet\n"
 
 
+@pytest.mark.parametrize("format_", ["table", "wide", "json", "jsonl", "tsv", "id"])
+def test_what_turns_a_line_round_is_an_escape_in_every_format(out: Printed, format_: Format) -> None:
+    print_rows([{"id": "a\u202eb\u2067c"}], COLUMNS, options(format_, "id"))
+    assert "a\\u202eb\\u2067c" in out.getvalue().replace("\\\\", "\\")
+
+
 def test_notes_go_to_stderr_without_control_characters(capsys: pytest.CaptureFixture[str]) -> None:
     print_note("a\x1b[31m")
     assert capsys.readouterr() == ("", "a\\x1b[31m\n")

@@ -9,6 +9,8 @@ import asyncio
 import re
 import threading
 
+from proxy.ids import from_uuid
+
 BOUND_SECONDS = 40.0
 _READ_BYTES = 65536
 _REQUEST_LINE = re.compile(rb"([A-Z]+) (/[!-~]*) HTTP/1\.1")
@@ -44,8 +46,9 @@ class Arrival:
 
     @property
     def request_id(self) -> str:
+        """Return the id as the row has it: a backend is sent the same 128 bits as a UUID."""
         (value,) = self.values(b"x-request-id")
-        return value.decode()
+        return "req_" + from_uuid(value.decode())
 
     def values(self, name: bytes) -> list[bytes]:
         return [value for key, value in self.headers if key == name]

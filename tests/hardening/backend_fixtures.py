@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.e2e.processes import Fastgate, Running
+from tests.e2e.processes import BUILTIN, Fastgate, Running
 from tests.hardening.faults import BOUND_SECONDS, FaultBackend, Play
 from tests.hardening.raw import Answer, RawClient
 
@@ -106,14 +106,21 @@ class Gate:
 
 @contextmanager
 def run_gate(
-    folder: Path, *, proxy: str = "", routes: Sequence[Sequence[str]] = (), stops: bool = False
+    folder: Path,
+    *,
+    proxy: str = "",
+    routes: Sequence[Sequence[str]] = (),
+    stops: bool = False,
+    front: str = BUILTIN,
+    serving: Sequence[str] = (),
 ) -> Iterator[Gate]:
     """Run a gateway with settings of `proxy` (YAML, in one line) and more routes, each as options of `add`.
 
     Every route leads to the one backend unless its options say `--to`. The gateway has to be
-    alive in the end, or, if the test `stops` it, to have ended.
+    alive in the end, or, if the test `stops` it, to have ended. `serving` are options of `serve`, or
+    of another `front`.
     """
-    fastgate, backend = Fastgate(folder), FaultBackend()
+    fastgate, backend = Fastgate(folder, front), FaultBackend()
     (folder / "fastgate.yaml").write_text(
         f"database: {{url: 'sqlite:///data/fastgate.db'}}\nproxy: {{{proxy}}}\n"
     )
@@ -122,7 +129,7 @@ def run_gate(
         for options in (("--match", "/f/*"), *routes):
             target = () if "--to" in options else ("--to", backend.url)
             fastgate("routes", "add", *options, *target)
-        gate = Gate(fastgate, backend, fastgate.start("serve", "--port", "0"), key)
+        gate = Gate(fastgate, backend, fastgate.start("serve", "--port", "0", *serving), key)
         yield gate
         gate.hang_up()
         assert (gate.running.process.poll() is not None) is stops, gate.running.lines

@@ -6,8 +6,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.e2e.processes import Fastgate
+from tests.e2e.processes import BUILTIN, Fastgate
 from tests.hardening.gate import Gate, run_gate
+
+
+@pytest.fixture(scope="module")
+def front() -> str:
+    """Return what serves the gateway; a module that wants another has a fixture of this name."""
+    return BUILTIN
 
 
 @pytest.fixture(scope="module")
@@ -17,9 +23,9 @@ def settings() -> str:
 
 
 @pytest.fixture(scope="module")
-def gate(tmp_path_factory: pytest.TempPathFactory, settings: str) -> Iterator[Gate]:
+def gate(tmp_path_factory: pytest.TempPathFactory, settings: str, front: str) -> Iterator[Gate]:
     """Return the gateway of a module."""
-    with run_gate(Fastgate(tmp_path_factory.mktemp("gate")), settings) as gate:
+    with run_gate(Fastgate(tmp_path_factory.mktemp("gate"), front), settings) as gate:
         yield gate
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from tests.hardening.client import ClosedError
 from tests.hardening.gate import Gate
-from tests.hardening.plays import hold
+from tests.hardening.plays import hold, say
 
 pytestmark = pytest.mark.usefixtures("serving")
 
@@ -17,6 +18,15 @@ def settings() -> str:
 
 def chunked(data: bytes) -> bytes:
     return b"%x\r\n%b\r\n0\r\n\r\n" % (len(data), data)
+
+
+def check_goes_no_further(gate: Gate, request: bytes) -> None:
+    """Check that a request is refused, and that the connection closes, whatever stands behind it."""
+    behind = gate.new_path()
+    client = gate.connect()
+    assert client.ask(request + gate.head(behind)).status in (400, 501)
+    assert client.is_closed()
+    assert gate.backend.seen(behind) == []
 
 
 @pytest.mark.parametrize(
@@ -66,8 +76,7 @@ def test_chunks_in_http_1_0_are_refused(gate: Gate) -> None:
 )
 def test_a_transfer_encoding_other_than_chunked_is_refused(gate: Gate, lines: tuple[str, ...]) -> None:
     path = gate.new_path()
-    response = gate.ask(gate.head(path, *lines, method="POST") + chunked(b"body"))
-    assert response.status in (400, 501)
+    check_goes_no_further(gate, gate.head(path, *lines, method="POST") + chunked(b"body"))
     assert gate.backend.seen(path) == []
 
 
@@ -91,7 +100,104 @@ def test_a_transfer_encoding_other_than_chunked_is_refused(gate: Gate, lines: tu
 )
 def test_a_doubtful_content_length_is_refused(gate: Gate, lines: tuple[str, ...]) -> None:
     path = gate.new_path()
-    assert gate.ask(gate.head(path, *lines, method="POST") + b"body").status == 400
+    check_goes_no_further(gate, gate.head(path, *lines, method="POST") + b"body")
+    check_goes_no_further(gate, gate.head(path, *lines))
+    assert gate.backend.seen(path) == []
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize(
+    "lines",
+    [
+        pytest.param(("content-length: 4", "transfer-encoding: chunked"), id="two ways"),
+        pytest.param(("transfer-encoding: gzip",), id="a coding that is none"),
+        pytest.param(("transfer-encoding: chunked, identity",), id="chunks that are not the last coding"),
+        pytest.param(("content-length: 0", "content-length: 0"), id="no length twice"),
+        pytest.param(("content-length: 1a",), id="a length that is none"),
+        pytest.param(
+            ("transfer-encoding: chunked", "connection: upgrade", "upgrade: h2c", "content-length: 1"),
+            id="an offer",
+        ),
+        pytest.param(
+            ("transfer-encoding: chunked", "expect: 100-continue", "content-length: 1"), id="an expectation"
+        ),
+    ],
+)
+@pytest.mark.parametrize("key", [None, "fg_nobody"], ids=["a good key", "a bad key"])
+def test_after_framing_that_is_bad_the_connection_closes(
+    gate: Gate, method: str, lines: tuple[str, ...], key: str | None
+) -> None:
+    """Issue 11 j: where the next request begins, two that read it would not agree on."""
+    check_goes_no_further(gate, gate.head(gate.new_path(), *lines, method=method, key=key))
+
+
+@pytest.mark.parametrize(
+    ("line", "body", "framing"),
+    [
+        ("Transfer-Encoding: CHUNKED", chunked(b"body"), b"chunked"),
+        ("transfer-encoding:\tChunked ", chunked(b"body"), b"chunked"),
+        ("Content-Length: 04", b"body", b"4"),
+        ("Content-Length: 0000000000004", b"body", b"4"),
+        ("CONTENT-LENGTH:4", b"body", b"4"),
+        ("Content-Length: 00", b"", b"0"),
+    ],
+)
+def test_framing_is_stated_anew_in_one_spelling(gate: Gate, line: str, body: bytes, framing: bytes) -> None:
+    """Issue 11 k. A head that has come before is recognised, and goes another way."""
+    path, client = gate.new_path(), gate.connect()
+    for _ in range(4):
+        assert client.ask(gate.head(path, line, method="POST") + body).status == 200
+    for arrival in gate.backend.wait_for(path, count=4, is_whole=True):
+        assert arrival.framing == [framing]
+        assert bytes(arrival.body) == (b"body" if body else b"")
+
+
+def test_an_answer_that_has_no_body_states_no_length(gate: Gate) -> None:
+    """Issue 11 k: RFC 9110 section 8.6 forbids it in a 204."""
+    path = gate.new_path(say(b"HTTP/1.1 204 No Content\r\ncontent-length: 0\r\nx-a: 1\r\n\r\n"))
+    client = gate.connect()
+    response = client.ask(gate.head(path))
+    assert (response.status, response.values(b"x-a"), response.values(b"content-length")) == (204, [b"1"], [])
+    assert response.values(b"transfer-encoding") == []
+    good = gate.new_path()
+    assert client.ask(gate.head(good)).body == good.encode()
+
+
+@pytest.mark.parametrize("name", ["Connection", "Proxy-Connection", "connection"])
+@pytest.mark.parametrize("is_pipelined", [False, True], ids=["one by one", "at once"])
+@pytest.mark.parametrize("key", [None, "fg_nobody"], ids=["served", "refused"])
+def test_who_says_close_in_a_trailer_does_not_wait_for_an_answer_in_vain(
+    gate: Gate, name: str, is_pipelined: bool, key: str | None
+) -> None:
+    """Issue 11 b."""
+    path, behind, client = gate.new_path(), gate.new_path(), gate.connect()
+    request = gate.head(path, "transfer-encoding: chunked", method="POST", key=key)
+    request += b"4\r\nbody\r\n0\r\n" + name.encode() + b": close\r\n\r\n"
+    response = client.ask(request + (gate.head(behind) if is_pipelined else b""))
+    assert response.status == (401 if key else 200)
+    if not is_pipelined:
+        client.send_all_taken(gate.head(behind))
+    try:
+        assert client.read_response().body == behind.encode()
+    except ClosedError:
+        assert gate.backend.seen(behind) == []
+
+
+@pytest.mark.parametrize(
+    "line", ["GET {} RTSP/1.1", "POST {} RTSP/1.0", "GET {} ICE/1.0", "GET {} HTTP/1.1 ", "GET  {} HTTP/1.1"]
+)
+@pytest.mark.parametrize("is_behind", [False, True], ids=["first", "behind another"])
+def test_a_request_line_of_another_protocol_is_refused(gate: Gate, line: str, is_behind: bool) -> None:
+    """Issue 11 l."""
+    good, path, client = gate.new_path(), gate.new_path(), gate.connect()
+    _, _, fields = gate.head(path).partition(b"\r\n")
+    bad = line.format(path).encode() + b"\r\n" + fields
+    response = client.ask((gate.head(good) if is_behind else b"") + bad)
+    if is_behind:
+        assert response.body == good.encode()
+        response = client.read_response()
+    assert response.status == 400
+    assert client.is_closed()
     assert gate.backend.seen(path) == []
 
 

@@ -29,7 +29,7 @@ def gate(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReques
 def find_workers(gate: Gate) -> list[int]:
     tasks = Path(f"/proc/{gate.pid}/task").iterdir()
     children = [int(child) for task in tasks for child in (task / "children").read_text().split()]
-    return [pid for pid in children if b"proxy.worker" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    return [pid for pid in children if b"proxy.runtime.worker" in Path(f"/proc/{pid}/cmdline").read_bytes()]
 
 
 @contextmanager

@@ -32,7 +32,7 @@ BOUNDED = hypothesis_settings(
 )
 LAST = b"GET /t/last HTTP/1.1\r\nhost: gate.test\r\nconnection: close\r\nauthorization: Bearer KEY\r\n\r\n"
 PREFIX = "/_own/of/the/gateway"
-CREDENTIALS = {b"authorization", b"x-api-key", b"api-key"}
+CREDENTIALS = {b"authorization", b"x-api-key", b"api-key", b"x-goog-api-key"}
 HOP_BY_HOP = {b"connection", b"te", b"trailer", b"upgrade", b"keep-alive", b"proxy-connection", b"expect"}
 # What was refused before it was a request took no time, and has no row.
 _ID = re.compile(rb"\r\nx-request-id: (req_[0-9a-z]+)\r\nserver-timing: gateway;dur=(?!0\.000,)")

@@ -29,20 +29,26 @@ def settings() -> str:
     return "proxy: {client_timeout: 5}\naudit: {include_body: true, body_max_size: 10KB}"
 
 
-@pytest.mark.parametrize("by_reset", [False, True], ids=["row 24: FIN", "row 24: RST"])
-def test_a_stream_is_closed_upstream_when_its_client_leaves(gate: Gate, by_reset: bool) -> None:
-    path = gate.new_path(stream_pieces(EVENT, pause_seconds=0.05))
+@pytest.mark.parametrize(
+    ("piece", "reason"), [(EVENT, "client_closed"), (EVENT[:-1], "client_abort")], ids=["row 22", "row 24"]
+)
+@pytest.mark.parametrize("by_reset", [False, True], ids=["FIN", "RST"])
+def test_a_stream_is_closed_upstream_when_its_client_leaves(
+    gate: Gate, by_reset: bool, piece: bytes, reason: str
+) -> None:
+    """One that is left between two whole events was closed by somebody who had enough."""
+    path = gate.new_path(stream_pieces(piece, pause_seconds=0.05))
     client = gate.connect()
     client.send(gate.head(path))
     assert client.read_head()[0] == 200
-    read = client.read_some(3 * len(EVENT))
+    read = client.read_some(3 * len(piece))
     client.reset() if by_reset else client.close()
     gate.seen_of(path).link.wait_ended()
     (row,) = gate.rows("path = ?", path)
-    assert (row["error_message"], row["status_code"]) == ("client_abort", 200)
-    assert row["response_size"] >= 2 * len(EVENT)
+    assert (row["error_message"], row["status_code"]) == (reason, 200)
+    assert row["response_size"] >= 2 * len(piece)
     assert row["stream_chunks"] >= 2
-    assert row["response_body"].encode().count(EVENT) >= read.count(EVENT)
+    assert row["response_body"].encode().count(piece) >= read.count(piece)
     assert row["response_time"] >= row["first_response_time"] >= row["request_time"]
 
 
@@ -59,7 +65,7 @@ def test_a_stream_that_is_silent_is_closed_upstream(gate: Gate) -> None:
     client.read_head()
     client.close()
     gate.seen_of(path).link.wait_ended()
-    assert gate.reason(path) == "client_abort"
+    assert gate.reason(path) == "client_closed"
 
 
 def test_a_client_that_leaves_before_the_answer_leaves_nothing_upstream(gate: Gate) -> None:
@@ -184,4 +190,4 @@ def check_rows(gate: Gate, paths: list[str], request_ids: set[str]) -> None:
     )
     rows = gate.rows("path IN (?, ?)", *paths)
     assert len({row["request_id"] for row in rows}) == len(rows)
-    assert {row["error_message"] for row in rows} <= {None, "client_abort"}
+    assert {row["error_message"] for row in rows} <= {None, "client_abort", "client_closed"}

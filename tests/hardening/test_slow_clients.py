@@ -16,6 +16,7 @@ from tests.hardening.plays import stream_pieces
 pytestmark = pytest.mark.usefixtures("serving")
 READERS = 500
 MEMORY_BYTES_MAX = 256 * 1024 * 1024
+SLOW_PIECES, SLOW_SECONDS = 64, 7.0  # longer than any one wait of the gateway for more
 TRICKLE_SECONDS = 0.2  # well within the client's time-out, so that only a whole head is bounded
 
 
@@ -163,3 +164,21 @@ def test_500_readers_at_once_that_take_nothing_leave_memory_bounded(gate: Gate, 
     assert {row["error_message"] for row in rows} == {"client_slow"}
     assert len(rows) == READERS
     assert gate.metric("fastgate_requests_in_flight") == 0
+
+
+@pytest.mark.parametrize("refusal", ["bad key", "too large"])
+def test_an_upload_that_goes_on_slowly_after_its_refusal_does_not_cost_the_client_the_answer(
+    gate: Gate, refusal: str
+) -> None:
+    """Issue 11, row 6: what ends it is a client that sends next to nothing, not a time in all."""
+    client, piece = gate.connect(), b"u" * 1024 * 1024
+    line, key = f"content-length: {SLOW_PIECES * len(piece)}", "fg_nobody" if refusal == "bad key" else None
+    client.send(gate.head("/t/slow", line, method="POST", key=key))
+    pause = threading.Event()
+    for _ in range(SLOW_PIECES):
+        client.send(piece)
+        pause.wait(SLOW_SECONDS / SLOW_PIECES)
+    response = client.read_response(b"POST")
+    assert response.status == (401 if key else 413)
+    assert response.is_whole
+    assert client.is_closed()

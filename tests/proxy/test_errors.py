@@ -71,3 +71,9 @@ def test_configuration_error_tells_every_problem_at_once_in_order() -> None:
     assert error.message == "a.yaml:9:1: one\na.yaml:2:1: two"
     assert (error.status, error.code, error.hint) == (400, "invalid_configuration", "mend them")
     assert isinstance(error, InvalidInputError)
+
+
+def test_the_reason_of_a_failed_backend_has_its_detail_behind_the_code() -> None:
+    assert UpstreamError("x").reason == "upstream_unreachable"
+    assert UpstreamError("x", detail="refused").reason == "upstream_unreachable: refused"
+    assert UpstreamTimeoutError("x", detail="no connection").reason == "upstream_timeout"

@@ -9,8 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from proxy.exposure import FILES_MAX, find_exposed, warn_of_exposure
-from proxy.settings import Settings, load_settings
+from proxy.exposure import (
+    FILES_MAX,
+    are_metrics_closed,
+    find_exposed,
+    listens_on_loopback,
+    warn_of_exposure,
+)
+from proxy.settings import AppSettings, SecuritySettings, Settings, load_settings
 
 
 @pytest.fixture
@@ -117,3 +123,28 @@ def test_each_is_a_warning_in_the_log(settings: Settings, caplog: pytest.LogCapt
     (record,) = caplog.records
     assert record.levelno == logging.WARNING
     assert f"chmod 600 '{limits}'" in record.getMessage()
+
+
+@pytest.mark.parametrize(
+    ("host", "is_loopback"),
+    [
+        *((host, True) for host in ("127.0.0.1", "127.8.9.1", "::1", "localhost", "unix:/run/f.sock")),
+        *((host, True) for host in ("[::1]", "::ffff:127.0.0.1")),
+        *((host, False) for host in ("0.0.0.0", "::", "192.168.1.2", "gateway.internal", "localhost.evil")),
+    ],
+)
+def test_addresses_that_only_this_machine_reaches(host: str, is_loopback: bool) -> None:
+    assert listens_on_loopback(host) is is_loopback
+
+
+def test_metrics_are_closed_where_they_would_be_for_everybody(
+    settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    wide = replace(settings, app=AppSettings(host="0.0.0.0"))
+    assert not are_metrics_closed(wide)  # there is a token
+    open_to_all = replace(wide, security=SecuritySettings())
+    assert are_metrics_closed(open_to_all)
+    assert not are_metrics_closed(replace(open_to_all, app=AppSettings()))
+    warn_of_exposure(open_to_all)
+    assert "/metrics is closed" in caplog.text
+    assert "security.admin_token" in caplog.text

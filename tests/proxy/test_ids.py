@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from uuid import UUID
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.errors import InvalidInputError
-from proxy.ids import UlidSource, check_id, encode_ulid, new_id, new_ulid
+from proxy.ids import UlidSource, check_id, encode_ulid, from_uuid, new_id, new_ulid, to_uuid
 
 ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford's base 32, as the ULID specification prints it
 TIMES_MS = st.integers(0, 2**48 - 1)
@@ -59,11 +60,47 @@ def test_id_is_prefix_and_ulid(prefix: str) -> None:
 def test_the_ids_of_a_source_sort_in_their_order_and_begin_with_their_times() -> None:
     source = UlidSource()
     times_us = [1_700_000_000_000_000 + number // 100 * 1000 for number in range(5000)]
-    ulids = [source.next(time_us) for time_us in times_us]
+    ulids = [source.next(time_us)[0] for time_us in times_us]
     assert ulids == sorted(set(ulids))
     for ulid, time_us in zip(ulids, times_us, strict=True):
         assert re.fullmatch("[0-9a-hjkmnp-tv-z]{26}", ulid)
         assert ulid[:10] == encode_ulid(time_us // 1000, bytes(10))[:10]
+
+
+@settings(max_examples=200)
+@given(st.lists(st.tuples(st.integers(0, 2**48 - 1), st.integers(0, 999)), min_size=1, max_size=5))
+def test_a_source_gives_each_id_in_both_spellings(times: list[tuple[int, int]]) -> None:
+    source = UlidSource()
+    for time_ms, microseconds in times:
+        ulid, uuid = source.next(1000 * time_ms + microseconds)
+        assert ulid[:10] == encode_slowly(time_ms, bytes(10))[:10]
+        assert (to_uuid(ulid), from_uuid(uuid)) == (uuid, ulid)
+        assert UUID(uuid).int >> 80 == time_ms
+
+
+def test_the_last_of_the_bits_that_count_draws_the_others_anew() -> None:
+    source = UlidSource()
+    source.next(0)
+    source._low = 2**30 - 1
+    before = source._high
+    ulid, uuid = source.next(0)
+    assert source._high != before
+    assert to_uuid(ulid) == uuid
+
+
+@settings(max_examples=200)
+@given(TIMES_MS, RANDOMNESS)
+def test_a_uuid_is_the_same_128_bits(time_ms: int, randomness: bytes) -> None:
+    ulid, value = encode_ulid(time_ms, randomness), time_ms.to_bytes(6, "big") + randomness
+    assert to_uuid(ulid) == str(UUID(bytes=value))
+    assert from_uuid(to_uuid(ulid)) == ulid
+    assert from_uuid(to_uuid(ulid).upper()) == ulid
+
+
+@pytest.mark.parametrize("text", ["", "req_01m8mcc6tb7xtvgmd04x7pxqe1", "0-0-0-0-0", "g" * 32])
+def test_what_is_no_uuid_is_an_error(text: str) -> None:
+    with pytest.raises(ValueError, match=r"UUID|invalid literal"):
+        from_uuid(text)
 
 
 def test_two_sources_do_not_make_the_same_ids() -> None:

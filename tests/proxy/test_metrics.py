@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
+import pytest
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from proxy import __version__
 from proxy.audit.events import Begin
 from proxy.audit.journal import JournalWriter
-from proxy.metrics import build_metrics
-from proxy.relay.counters import Counters, open_counters
+from proxy.metrics import PAGE_SECONDS, MetricsPage, build_metrics
+from proxy.relay.counters import Counters, Totals, open_counters
 
 WORKER = """
 import sys
@@ -80,13 +83,16 @@ def test_requests_and_their_times_are_shown_by_route(tmp_path: Path) -> None:
 
 def test_failures_are_shown_by_reason_and_those_of_backends_by_kind(tmp_path: Path) -> None:
     counters = Counters()
-    for reason in ("upstream_timeout", "upstream_timeout", "upstream_strange", "rate_limited", "no_route"):
+    for reason in (
+        *("upstream_timeout", "upstream_timeout: no connection", "upstream_unreachable: refused"),
+        *("upstream_strange", "rate_limited", "no_route"),
+    ):
         counters.count("rt_1", 502, False, reason, 1, None, 1)
     counters.count_unserved("bad_head")
     page = read_page(counters, tmp_path)
     assert values_of(page["fastgate_errors"])["upstream_timeout",] == 2
     kinds = values_of(page["fastgate_upstream_errors"])
-    assert (kinds["timeout",], kinds["strange",], kinds["unreachable",]) == (2, 1, 0)
+    assert (kinds["timeout",], kinds["strange",], kinds["unreachable",], kinds["invalid",]) == (2, 1, 1, 0)
     assert values_of(page["fastgate_limit_refusals"]) == {(): 1}
     assert values_of(page["fastgate_unserved"]) == {("bad_head",): 1}
 
@@ -127,3 +133,69 @@ def test_what_waits_in_the_journal_is_shown(tmp_path: Path) -> None:
     assert values_of(page["fastgate_journal_bytes"]) == {(): path.stat().st_size}
     assert values_of(page["fastgate_journal_lag_seconds"])[()] > 0
     journal.close()
+
+
+class CountedReadings:
+    """Counters that count how often they are read, and wait for `may_go_on` meanwhile."""
+
+    def __init__(self) -> None:
+        self.readings = 0
+        self.may_go_on = threading.Event()
+        self.may_go_on.set()
+        self.fails = False
+
+    def read_totals(self) -> Totals:
+        self.readings += 1
+        assert self.may_go_on.wait(10)
+        if self.fails:
+            raise OSError("no such folder")
+        return Totals(in_flight=self.readings)
+
+
+def test_a_page_is_rendered_once_a_second_whoever_asks(tmp_path: Path) -> None:
+    async def run() -> None:
+        counters, now, refreshed = CountedReadings(), [5.0], list[int]()
+        page = MetricsPage(counters, tmp_path, refresh=lambda: refreshed.append(1), monotonic=lambda: now[0])
+        counters.may_go_on.clear()
+        asking = [asyncio.create_task(page.read()) for _ in range(25)]
+        await asyncio.sleep(0)
+        asking[0].cancel()  # one that leaves takes nothing from the others
+        counters.may_go_on.set()
+        first, *others = await asyncio.gather(*asking, return_exceptions=True)
+        assert isinstance(first, asyncio.CancelledError)
+        assert len(set(others)) == 1
+        now[0] += PAGE_SECONDS - 0.01
+        assert await page.read() == others[0]
+        assert (counters.readings, len(refreshed)) == (1, 1)
+        now[0] += 0.02
+        assert b"fastgate_requests_in_flight 2.0" in await page.read()
+        assert (counters.readings, len(refreshed)) == (2, 2)
+
+    asyncio.run(run())
+
+
+def test_a_page_that_could_not_be_rendered_is_tried_again(tmp_path: Path) -> None:
+    async def run() -> None:
+        counters = CountedReadings()
+        page = MetricsPage(counters, tmp_path)
+        counters.fails = True
+        for _ in range(2):
+            with pytest.raises(OSError, match="no such folder"):
+                await page.read()
+        counters.fails = False
+        assert b"fastgate_requests_in_flight 3.0" in await page.read()
+
+    asyncio.run(run())
+
+
+def test_recognised_heads_are_counts_of_the_whole_run(tmp_path: Path) -> None:
+    for _ in range(2):
+        counters = open_counters(tmp_path / "metrics", "one")
+        counters.publish(revision=1, events_lost=0, heads_recognised=5, heads_decided=2)
+        counters.publish(revision=1, events_lost=0, heads_recognised=6, heads_decided=3)
+        counters.close()
+    counters = open_counters(tmp_path / "metrics", "one")
+    page = read_page(counters, tmp_path)
+    assert values_of(page["fastgate_heads_recognised"]) == {(): 12}
+    assert values_of(page["fastgate_heads_decided"]) == {(): 6}
+    counters.close()

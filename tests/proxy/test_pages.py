@@ -13,8 +13,8 @@ import pytest
 from quart import Quart
 
 from proxy import __version__
-from proxy.app import create_app
 from proxy.errors import JournalError
+from proxy.runtime.app import create_app
 from proxy.settings import (
     AppSettings,
     AuditSettings,
@@ -103,6 +103,11 @@ def test_health_is_503_while_the_journal_cannot_be_written(
     [
         ("", "", 200),
         (TOKEN, f"Bearer {TOKEN}", 200),
+        (TOKEN, f"bearer {TOKEN}", 200),
+        (TOKEN, f"BEARER  {TOKEN} ", 200),
+        (TOKEN, f"Basic {TOKEN}", 401),
+        (TOKEN, f"Bearer{TOKEN}", 401),
+        (TOKEN, "Bearer ", 401),
         (TOKEN, "", 401),
         (TOKEN, "Bearer wrong", 401),
         (TOKEN, TOKEN, 401),
@@ -124,6 +129,22 @@ def test_metrics_ask_for_the_admin_token_if_there_is_one(
     assert (error["code"], error["type"]) == ("invalid_api_key", "authentication_error")
     assert error["request_id"] == headers["x-request-id"]
     assert headers["www-authenticate"] == "Bearer"
+
+
+@pytest.mark.parametrize(("host", "status"), [("127.0.0.2", 200), ("0.0.0.0", 403), ("::", 403)])
+def test_without_a_token_metrics_are_for_this_machine_alone(
+    settings: Settings, host: str, status: int
+) -> None:
+    wide = replace(settings, app=AppSettings(host=host))
+    found, body, headers = ask(wide, "/metrics")
+    assert found == status
+    if status == 403:
+        error = json.loads(body)["error"]
+        assert error["code"] == "permission_denied"
+        assert "security.admin_token" in error["message"]
+        assert error["request_id"] == headers["x-request-id"]
+    guarded = replace(wide, security=SecuritySettings(admin_token=TOKEN))
+    assert ask(guarded, "/metrics", authorization=f"Bearer {TOKEN}")[0] == 200
 
 
 def test_metrics_count_what_passed(settings: Settings) -> None:

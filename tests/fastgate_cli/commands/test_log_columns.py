@@ -152,3 +152,9 @@ def test_details_spell_headers_one_a_line_in_their_order_and_keep_doubled_ones()
 def time_column(columns: list[Column]) -> Column:
     [column] = [column for column in columns if column.name == "request_time"]
     return column
+
+
+@pytest.mark.parametrize(("reason", "style"), [("client_abort", "yellow"), ("client_closed", "dim")])
+def test_a_reason_that_is_no_error_is_quiet(reason: str, style: str) -> None:
+    (column,) = [column for column in COLUMNS if column.name == "error_message"]
+    assert column.style_of({"error_message": reason}) == style

@@ -205,7 +205,7 @@ def test_nothing_that_was_recorded_acts_on_a_terminal(columns: dict[str, str], n
     kept = {key: text for key, text in columns.items() if isinstance(make_row()[key], str)}
     row = make_row(**{**kept, "request_headers": [[name, body], body, None], "response_body": body})
     sheet = draw_sheet(row, ZONE, now=NOW)
-    assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029]", sheet)
+    assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069]", sheet)
     reply = {"choices": [{"message": {"role": name, "content": body}, "finish_reason": name}], "model": name}
     sheet = draw_sheet(make_row(response_body=json.dumps(reply)), ZONE, now=NOW)
-    assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029]", sheet)
+    assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069]", sheet)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from proxy.clock import now_us
-from proxy.ids import encode_ulid
+from proxy.ids import encode_ulid, to_uuid
 from proxy.running import Note, RunningFile
 from tests.fastgate_cli.commands.trails import PLAIN, Record, begin, end
 
@@ -19,9 +19,9 @@ Cli = Callable[..., subprocess.CompletedProcess[str]]
 TerminalCli = Callable[..., tuple[int, str]]
 
 
-@pytest.mark.parametrize("prefix", ["log_", "req_"])
-def test_one_request_is_shown_whole_by_either_id(cli: Cli, trail: list[str], prefix: str) -> None:
-    shown = json.loads(cli("logs", "show", prefix + PLAIN, "--json").stdout)
+@pytest.mark.parametrize("ref", [f"log_{PLAIN}", f"req_{PLAIN}", to_uuid(PLAIN)])
+def test_one_request_is_shown_whole_by_any_of_its_ids(cli: Cli, trail: list[str], ref: str) -> None:
+    shown = json.loads(cli("logs", "show", ref, "--json").stdout)
     assert shown["id"] == trail[0]
     assert shown["request_headers"] == [["accept", "*/*"], ["x-tag", "one"], ["x-tag", "two"]]
     assert shown["request_body"] == '{"a":\n1}'

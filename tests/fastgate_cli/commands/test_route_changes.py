@@ -60,6 +60,8 @@ def changed(cli: Cli, *arguments: str) -> dict[str, Any]:
             {"match_path": "/v2/{id}", "target_path": "/x/{id}"},
         ),
         (["--strip-prefix"], {"strip_path_prefix": True}),
+        (["--pass-credential", "--keep-redirects"], {"pass_credential": True, "keep_redirects": True}),
+        (["--encoded-slash"], {"encoded_slash": True}),
         (["--header", "X-B"], {"match_headers": {"X-B": None}}),
         (["--unset", "header", "--unset", "timeout"], {"match_headers": {}, "timeout": None}),
         (["--unset", "header", "--header", "X-C"], {"match_headers": {"X-C": None}}),

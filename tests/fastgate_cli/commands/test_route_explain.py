@@ -114,6 +114,45 @@ def test_a_page_of_the_gateway_is_its_own_whatever_the_routes_say(cli: Cli, meth
     assert row["candidates"] == []  # no route is tried
 
 
+PREFLIGHT = ("--header", "Origin: https://a.example", "--header", "Access-Control-Request-Method: POST")
+
+
+def test_a_preflight_comes_without_a_key_and_is_answered_if_cors_says_so(cli: Cli) -> None:
+    refusal = explain(cli, "OPTIONS", "/v1/models", *PREFLIGHT)["refusal"]
+    assert (refusal["status"], refusal["code"]) == (401, "missing_api_key")
+    assert "cors.enabled" in refusal["message"]
+    row = explain(cli, "OPTIONS", "/v1/models", *PREFLIGHT, FASTGATE_CORS_ENABLED="true")
+    assert (row["refusal"]["status"], row["refusal"]["code"]) == (204, "preflight")
+    assert (row["matched"], row["key_id"], row["candidates"]) == (None, None, [])
+
+
+def test_origin_goes_to_no_backend_where_the_gateway_judges_it(cli: Cli) -> None:
+    for enabled in (False, True):
+        env = {"FASTGATE_CORS_ENABLED": str(enabled).lower()}
+        row = explain(cli, "GET", "/v1/models", "--header", "Origin: https://a.example", **env)
+        assert ("origin" in dict(row["request_headers"])) is not enabled
+
+
+def test_a_key_in_the_query_is_the_one_that_counts_and_a_parameter_of_that_name_is_none(cli: Cli) -> None:
+    made = json.loads(cli("keys", "create", "--json").stdout)
+    row = explain(cli, "GET", f"/v1/models?key={made['key']}&a=1")
+    assert (row["key_id"], row["target_url"]) == (made["key_id"], "https://api/v1/models?a=1")
+    row = explain(cli, "GET", "/v1/models?key=value")
+    assert (row["matched"], row["key_id"], row["refusal"]) == ("rest", None, None)
+
+
+def test_what_is_no_key_goes_to_the_backend_if_the_route_says_so(cli: Cli) -> None:
+    key = json.loads(cli("keys", "create", "--json").stdout)["key"]
+    headers = ("--header", "Authorization: Bearer theirs-theirs-theirs", "--header", f"X-Api-Key: {key}")
+    assert cli("routes", "add", "--id", "pass", "--match", "/pass", "--to", "http://p").returncode == 0
+    for options, sent in (((), None), (("--pass-credential",), "•••eirs")):
+        assert cli("routes", "update", "pass", "--priority", "50", *options).returncode == 0
+        row = explain(cli, "GET", "/pass", *headers)
+        assert row["matched"] == "pass"
+        assert dict(row["request_headers"]).get("authorization") == sent
+        assert "x-api-key" not in dict(row["request_headers"])
+
+
 def test_arguments_in_the_other_order_are_told(cli: Cli) -> None:
     done = cli("routes", "explain", "/v1/models", "GET")
     assert (done.returncode, done.stdout) == (2, "")

@@ -32,6 +32,9 @@ def test_what_is_given_stands_in_their_place() -> None:
     ]
     assert build_head("GET", "/", given, b"body", APP).headers == given
     assert build_head("GET", "/", [], b"", APP, credential="other").headers[1][1] == b"Bearer other"
+    assert build_head("GET", "/", [], b"", APP, credential=None).headers[1:] == []
+    both = build_head("GET", "/", [(b"x-api-key", b"k")], b"", APP, is_always_added=True).headers[1:]
+    assert both == [(b"authorization", f"Bearer {STAND_IN}".encode()), (b"x-api-key", b"k")]
 
 
 def test_a_header_is_a_name_a_colon_and_a_value() -> None:

@@ -102,3 +102,7 @@ def test_ascii_is_enough_and_the_columns_stay(width: int) -> None:
 def test_a_path_cannot_act_on_the_terminal() -> None:
     assert "\x1b" not in latest([request("x", path="/\x1b[2J")])[1]
     assert known(1).value == 1
+
+
+def test_a_path_that_would_turn_its_line_round_is_spelled_out() -> None:
+    assert "/a\\u202eb" in latest([request("x", path="/a\u202eb")])[1]

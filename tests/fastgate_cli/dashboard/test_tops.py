@@ -81,3 +81,7 @@ def test_the_column_that_is_sorted_by_stands_out() -> None:
             heading.plain[span.start : span.end].strip() for span in heading.spans if span.style == "not dim"
         }
         assert lit == {title}
+
+
+def test_what_turns_a_line_round_is_an_escape() -> None:
+    assert tops(140, found=[top("/a\u202eb", 1, 0, 1)])[1].startswith("/a\\u202eb ")

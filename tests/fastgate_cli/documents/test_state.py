@@ -95,6 +95,9 @@ ROUTES = st.builds(
     http_version=st.sampled_from(["1.1", "2"]),
     tls_verify=st.booleans(),
     on_client_abort=st.sampled_from(["cancel", "drain"]),
+    pass_credential=st.booleans(),
+    encoded_slash=st.booleans(),
+    keep_redirects=st.booleans(),
     priority=st.integers(0, 10000),
     is_active=st.booleans(),
 )

@@ -75,5 +75,5 @@ def test_a_body_that_is_no_object_is_refused() -> None:
 
 def test_the_bounds_are_those_in_force() -> None:
     page = " ".join(block.text for block in build_page().blocks if hasattr(block, "text"))
-    assert "proxy.inspect_body_size (1MB unless it is set)" in page
+    assert "proxy.inspect_body_size (32MB unless it is set)" in page
     assert "proxy.max_body_size (32MB)" in page

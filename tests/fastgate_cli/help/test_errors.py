@@ -9,8 +9,8 @@ from pathlib import Path
 
 from fastgate_cli.help.errors import BODY, ERRORS, build_page
 from proxy import errors
+from proxy.gateway.replies import Reply, build_error, write_refusal
 from proxy.http1 import faults
-from proxy.relay.replies import build_error, write_refusal
 
 ROOT = Path(__file__).parents[3]
 # A client that has begun to read an answer can be told nothing any more.
@@ -19,9 +19,9 @@ NEVER_ANSWERED = {"upstream_truncated"}
 
 def find_replies() -> Iterator[tuple[int, str]]:
     """Yield status and code of everything that answers a request, from the sources."""
-    for path in (ROOT / "proxy/policy/decide.py", ROOT / "proxy/relay/replies.py"):
+    for path in (ROOT / "proxy/policy/decide.py", *(ROOT / "proxy/gateway").glob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Refuse":
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("Refuse", "Reply"):
                 yield from read_pair(node.args)
             elif isinstance(node, ast.Tuple):
                 yield from read_pair(node.elts)
@@ -58,7 +58,7 @@ def test_the_codes_of_the_contract_are_among_them() -> None:
 def test_the_body_is_the_one_that_is_sent() -> None:
     shown = json.loads("".join(BODY))
     error = shown["error"]
-    assert json.loads(build_error(404, error["code"], error["message"], error["request_id"])) == shown
+    assert json.loads(build_error(Reply(404, error["code"], error["message"]), error["request_id"])) == shown
     assert '"no_route", "no route matches this request"' in (ROOT / "proxy/policy/decide.py").read_text()
 
 

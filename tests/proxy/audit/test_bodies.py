@@ -7,8 +7,8 @@ import json
 import pytest
 
 from proxy.audit.bodies import BodyWriter
-from proxy.audit.redact import MASK
-from proxy.audit.secrets import SecretMask
+from proxy.audit.masking.mask import SecretMask
+from proxy.audit.masking.names import MASK
 
 SSE = "text/event-stream; charset=utf-8"
 CHUNK = '{{"id":"c1","object":"chat.completion.chunk","choices":[{{"index":0,"delta":{{"content":"{}"}}}}]}}'

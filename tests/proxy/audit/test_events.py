@@ -6,7 +6,18 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy.audit.events import AuditEvent, Begin, End, FirstByte, log_id, request_id
+from proxy.audit.events import (
+    AuditEvent,
+    Begin,
+    BriefBegin,
+    End,
+    FirstByte,
+    Head,
+    decode_head,
+    encode_head,
+    log_id,
+    request_id,
+)
 
 ENCODER = msgspec.msgpack.Encoder()
 DECODER = msgspec.msgpack.Decoder(AuditEvent)
@@ -25,6 +36,23 @@ begins = st.builds(
     target_url=texts,
     headers=headers,
     is_previous=st.booleans(),
+)
+heads = st.builds(
+    Head,
+    *([st.text()] * 3),
+    user_agent=texts,
+    key_id=texts,
+    headers=headers,
+    headers_rest=st.text(),
+    is_previous=st.booleans(),
+)
+brief_begins = st.builds(
+    BriefBegin,
+    ulid=st.text(),
+    sequence=counts,
+    began_us=counts,
+    head=heads.map(encode_head),
+    length=st.none() | st.text("0123456789"),
 )
 first_bytes = st.builds(FirstByte, ulid=st.text(), began_us=counts, after_us=counts)
 ends = st.builds(
@@ -46,9 +74,19 @@ ends = st.builds(
 
 
 @settings(max_examples=100)
-@given(begins | first_bytes | ends)
+@given(begins | brief_begins | first_bytes | ends)
 def test_an_event_comes_back_as_it_was(event: AuditEvent) -> None:
     assert DECODER.decode(ENCODER.encode(event)) == event
+
+
+@given(heads)
+def test_a_head_comes_back_as_it_was(head: Head) -> None:
+    assert decode_head(encode_head(head)) == head
+
+
+def test_a_head_of_a_later_version_is_read() -> None:
+    later = ENCODER.encode(["GET", "/", "::1", *[None] * 6, "", False, "new"])
+    assert decode_head(later) == Head("GET", "/", "::1")
 
 
 def test_an_end_of_an_earlier_version_that_lacks_the_last_fields_is_read() -> None:

@@ -18,7 +18,7 @@ import pytest
 
 from proxy.audit import recorder as recorder_module
 from proxy.audit.claim import journal_lag_ms
-from proxy.audit.events import Begin, End, FirstByte
+from proxy.audit.events import Begin, BriefBegin, End, FirstByte
 from proxy.audit.journal import JournalWriter
 from proxy.audit.recorder import Recorder
 from proxy.audit.segments import list_segments
@@ -349,3 +349,46 @@ def test_a_recorder_killed_at_any_moment_repeats_nothing_and_skips_nothing(site:
     assert site.query("PRAGMA integrity_check") == [("ok",)]
     assert [segment.name for segment in list_segments(site.directory)] == []
     assert site.files("*.damaged") == []
+
+
+def test_what_is_named_like_a_segment_and_is_none_stops_no_rows(
+    site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    writer = site.writer("w")
+    (site.directory / "a.log").mkdir()
+    os.mkfifo(site.directory / "b.log")
+    (site.directory / "c.log").symlink_to(site.path)
+    (site.directory / "z.log").symlink_to("nowhere")
+    writer.append(begin("1"), end("1"))
+    writer.close()
+
+    with caplog.at_level(logging.WARNING):
+        assert site.recorder.step() == 2
+        assert site.recorder.step() == 0
+
+    assert site.rows() == {"1": (200, None)}
+    assert site.files() == ["a.log", "b.log", "c.log", "z.log"]
+    assert sum("is passed over" in record.getMessage() for record in caplog.records) == 4
+
+
+def test_a_fifo_that_takes_the_place_of_a_segment_keeps_nobody_waiting(site: Site) -> None:
+    site.writer("w").close()
+    (segment,) = list_segments(site.directory)
+    segment.path.unlink()
+    os.mkfifo(segment.path)
+
+    assert segment.is_finished()
+    with pytest.raises(OSError, match="seek"):
+        segment.read(0, 100)
+
+
+def test_a_request_whose_head_nobody_understands_is_kept_aside(
+    site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    writer = site.writer("w")
+    writer.append(BriefBegin("bad", 1, BEGAN_US, b"\xc1"), begin("2", 2), end("2"))
+    writer.close()
+    site.recorder.step()
+    assert site.rows() == {"2": (200, None)}
+    assert site.files("*.damaged") == ["w.000001.damaged"]
+    assert "the heads of 1 requests" in caplog.text

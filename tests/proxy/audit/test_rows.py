@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from proxy.audit import rows as rows_module
 from proxy.audit.bodies import BodyWriter
-from proxy.audit.events import AuditEvent, Begin, End, FirstByte
-from proxy.audit.rows import add_events
+from proxy.audit.events import AuditEvent, Begin, BriefBegin, End, FirstByte, Head, encode_head
+from proxy.audit.rows import KnownHeads, add_events
 from proxy.store.database import Database, open_database
 from proxy.store.facts import WordBook, fact_of
 from proxy.store.logs import get_log
@@ -21,6 +22,7 @@ from proxy.store.recording import BEGIN_COLUMNS, END_COLUMNS, Batch, write_batch
 
 BEGAN_US = 1_769_817_600_000_000
 WRITER = "worker-1"
+HEAD = encode_head(Head("GET", "/", "::1"))
 
 
 def make_begin(ulid: str, sequence: int = 1, **fields: Any) -> Begin:
@@ -85,11 +87,99 @@ def test_the_facts_of_a_request_are_those_of_its_row(tmp_path: Path) -> None:
     assert place == (BEGAN_US + 7) * 1024 + 7
 
 
+@pytest.mark.parametrize(("error", "is_incomplete"), [("client_closed", False), ("client_abort", True)])
+def test_a_stream_that_is_closed_behind_its_last_event_is_whole(error: str, is_incomplete: bool) -> None:
+    stream = b'data: {"object":"chat.completion.chunk","choices":[{"index":0,"delta":{"content":"a"}}]}\n\n'
+    stream += b"data: [DONE]\n\n"
+    end = make_end(
+        "u",
+        response_body=stream,
+        response_size=len(stream),
+        response_type="text/event-stream",
+        is_stream=True,
+        error=error,
+    )
+    batch = build(make_begin("u"), end)
+    columns = dict(zip(BEGIN_COLUMNS + END_COLUMNS, batch.inserts[0], strict=True))
+    assert ("stream_incomplete" in str(columns["response_body"])) is is_incomplete
+    assert columns["error_message"] == error
+
+
+def shorten(begin: Begin, length: str | None = None) -> BriefBegin:
+    """Return the same beginning as a worker writes it, its headers cut where they say `length`."""
+    headers, _, rest = (begin.headers or "").partition(length or "\0")
+    head = Head(
+        *(begin.method, begin.path, begin.ip_address, begin.user_agent, begin.key_id, begin.source_path),
+        *(begin.route_id, begin.target_url, None if begin.headers is None else headers, rest),
+        is_previous=begin.is_previous,
+    )
+    return BriefBegin(begin.ulid, begin.sequence, begin.began_us, encode_head(head), length)
+
+
+@pytest.mark.parametrize(
+    ("fields", "length"),
+    [
+        ({}, None),
+        ({"headers": '[["accept","*/*"]]'}, None),
+        ({"headers": '[["content-length","0012"],["accept","*/*"]]', "user_agent": "curl/8"}, "0012"),
+        ({"key_id": "key_1", "route_id": "rt_1", "source_path": "s", "target_url": "http://b/"}, None),
+        ({"key_id": "key_1", "is_previous": True}, None),
+    ],
+)
+@pytest.mark.parametrize("ends", [[], [make_end("u")], [make_end("u", error="client_abort")]])
+def test_a_head_means_the_same_whichever_way_it_is_written(
+    tmp_path: Path, fields: dict[str, Any], length: str | None, ends: list[AuditEvent]
+) -> None:
+    begin = make_begin("u", **fields)
+    spelled_out = record(tmp_path / "spelled.db", [[begin, *ends]])
+    brief = record(tmp_path / "brief.db", [[shorten(begin, length), *ends]])
+    assert brief == spelled_out
+    previous = [build(event).previous_uses for event in (begin, shorten(begin, length))]
+    assert previous[0] == previous[1]
+
+
+def test_requests_with_many_heads_are_rows_whatever_is_remembered_of_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rows_module, "HEADS_MAX", 3)
+    begins = [make_begin(f"u{n:03}", n, user_agent=f"agent {n % 7 if n > 40 else 0}") for n in range(1, 101)]
+    ends: list[AuditEvent] = [make_end(begin.ulid, begin.sequence) for begin in begins]
+    brief = record(tmp_path / "brief.db", [[*map(shorten, begins), *ends]])
+    spelled_out = record(tmp_path / "spelled.db", [[event] for event in (*begins, *ends)])
+    assert brief == spelled_out
+
+
+def test_a_head_that_nobody_understands_costs_its_own_request_only() -> None:
+    events: list[AuditEvent] = [
+        BriefBegin("bad", 1, BEGAN_US, b"\xc1"),
+        make_end("bad"),
+        make_begin("u", 2),
+        make_end("u", 2),
+    ]
+    batch, heads = Batch(), KnownHeads()
+    assert (
+        add_events(batch, events, writer_id=WRITER, created_us=BEGAN_US, bodies=BodyWriter(), heads=heads)
+        == 1
+    )
+    assert batch.whole[0].rows[0] == "log_u"
+    assert (batch.writers[WRITER].count, batch.writers[WRITER].last, dict(heads)) == (1, 2, {})
+
+
+def test_requests_of_two_writers_in_one_microsecond_are_all_there(tmp_path: Path) -> None:
+    with open_database(tmp_path / "f.db", create=True) as database:
+        for writer in "ab":
+            begins = [BriefBegin(f"{writer}{n}", 1, BEGAN_US, HEAD) for n in range(3)]
+            ends = [End(begin.ulid, BEGAN_US, 1, 200) for begin in begins]
+            write_batch(database, build(*begins, *ends), {}, WordBook())
+        found = database.connection().execute("SELECT id FROM log_facts").fetchall()
+    assert sorted(name for (name,) in found) == [f"log_{writer}{n}" for writer in "ab" for n in range(3)]
+
+
 def body_of(body: bytes, size: int | None = None, error: str | None = None) -> object:
     size = len(body) if size is None else size
     end = make_end("u", response_body=body, response_size=size, error=error, is_response_cut=size > len(body))
     batch = build(make_begin("u"), end)
-    assert (len(batch.inserts), len(batch.common_inserts)) == (1, 0)
+    assert len(batch.inserts) == 1
     columns = dict(zip(BEGIN_COLUMNS + END_COLUMNS, batch.inserts[0], strict=True))
     return columns["response_body"]
 

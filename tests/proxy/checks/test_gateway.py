@@ -22,6 +22,7 @@ from proxy.checks.gateway import (
     Gateway,
     ask_health,
     check_gateway,
+    check_metrics,
     check_port,
     check_served,
     find_gateway,
@@ -183,3 +184,13 @@ def test_a_process_is_alive_until_it_is_collected() -> None:
     process.communicate()
     assert not is_alive(process.pid)
     assert is_alive(1)
+
+
+def test_metrics_that_nobody_may_read_are_told_of(settings: Settings) -> None:
+    assert not list(check_metrics(settings))
+    wide = replace(settings, app=replace(settings.app, host="0.0.0.0"))
+    check = only(check_metrics(wide))
+    assert check.status == "warning"
+    assert "security.admin_token" in check.fix
+    guarded = replace(wide, security=replace(wide.security, admin_token="t" * 20))
+    assert not list(check_metrics(guarded))

@@ -1,49 +1,45 @@
-"""Bodies as an application meets them, when they are asked for, and a client that leaves: once."""
+"""Bodies as an exchange meets them, when they are asked for, and a client that leaves: once."""
 
 from __future__ import annotations
 
-import asyncio
-import threading
-from typing import Any
-
 import pytest
 
-from proxy.http1.limits import QUEUED_BODY_BYTES_MAX
-from proxy.http1.request import ABORTED, BAD_BODY
-from tests.proxy.http1.conftest import Serve, answer, echo, find_client, get, post
-from tests.proxy.http1.test_request import part, start
-from tests.proxy.relay.conftest import TIMEOUT_SECONDS
+from proxy.http1.connection import ClientConnection
+from proxy.http1.handler import ABORTED, BAD_BODY
+from proxy.http1.limits import FEED_BYTES_MAX, QUEUED_BODY_BYTES_MAX
+from tests.proxy.http1.bench import Bench
+from tests.proxy.http1.conftest import Serve
+from tests.proxy.http1.played import Played, echo, get, hold, post, post_chunks
+from tests.proxy.sockets import wait_until
 
 CHUNKED = "Transfer-Encoding: chunked"
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 @pytest.mark.parametrize("size", [0, 1, QUEUED_BODY_BYTES_MAX, 3_000_000])
 @pytest.mark.parametrize("is_chunked", [False, True])
-def test_a_body_of_any_size_arrives_whole(serve: Serve, size: int, is_chunked: bool) -> None:
+@pytest.mark.parametrize("recognises", [False, True])
+def test_a_body_of_any_size_arrives_whole(
+    serve: Serve, size: int, *, is_chunked: bool, recognises: bool
+) -> None:
     body = bytes(range(256)) * (size // 256) + b"x" * (size % 256)
-    client = serve(echo).connect()
+    client = serve(echo, recognises=recognises).connect()
     for _ in range(2):
-        if is_chunked:
-            client.send(get("/", CHUNKED, method="POST"))
-            for at in range(0, size, 100_000):
-                client.send_chunk(body[at : at + 100_000])
-            client.send(b"0\r\n\r\n")
-        else:
-            client.send(post(body))
+        pieces = [body[at : at + 100_000] for at in range(0, size, 100_000)]
+        client.send(post_chunks(pieces) if is_chunked else post(body))
         assert client.read_reply().body == b"POST / " + body
 
 
 def test_a_body_is_handed_on_piece_by_piece_as_it_comes(serve: Serve) -> None:
-    async def app(scope: Any, receive: Any, send: Any) -> None:
-        await send(start())
-        more = True
-        while more:
-            message = await receive()
-            more = message["more_body"]
-            await send(part(message["body"]))
-        await send(part(b"", more=False))
+    def play(exchange: Played, event: str) -> None:
+        if event == "start":
+            exchange.begin()
+        elif event == "body":
+            exchange.client.send_body(exchange.pieces[-1])
+        elif event == "body_end":
+            exchange.end()
 
-    client = serve(app).connect(get("/", CHUNKED, method="POST"))
+    client = serve(play).connect(get("/", CHUNKED, method="POST"))
     client.read_head()
     for data in (b"one", b"two"):
         client.send_chunk(data)
@@ -53,109 +49,144 @@ def test_a_body_is_handed_on_piece_by_piece_as_it_comes(serve: Serve) -> None:
     assert client.read_rest() == b"0\r\n\r\n"
 
 
-def test_100_is_sent_when_the_body_is_wanted_and_only_once(serve: Serve) -> None:
-    client = serve(echo).connect(get("/", "Expect: 100-continue", "Content-Length: 6", method="POST"))
-    assert client.read_head() == b"HTTP/1.1 100 Continue\r\n\r\n"
-    client.send(b"abc")
-    client.send(b"def")
-    assert client.read_head().startswith(b"HTTP/1.1 200")
-    assert client.read_exactly(13) == b"POST / abcdef"
-    client.send(get())
-    assert client.read_reply().status == 200
+@pytest.mark.parametrize("size", [1, 2, 7])
+def test_tiny_chunks_that_come_together_are_told_together(size: int) -> None:
+    """Issue 11 a: an exchange is called as often as something is read, not as often as a client
+    makes chunks.
+    """
+    body = bytes(range(256)) * 300
+    stream = post_chunks([body[at : at + size] for at in range(0, len(body), size)])
+    bench = Bench(echo).feed(*(stream[at : at + 10_000] for at in range(0, len(stream), 10_000)))
+    (exchange,) = bench.handler.exchanges
+    assert exchange.body == body
+    assert exchange.events.count("body") <= len(stream) // 10_000 + 1
+
+
+def test_a_read_full_of_tiny_chunks_lets_others_have_their_turn_in_between(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Issue 11 a: no turn of the loop parses more of one connection than a bound."""
+    bench, fed = Bench(echo), [0]
+    parse = bench.connection._parser.feed
+
+    def feed(data: bytes) -> None:
+        fed[-1] += len(data)
+        parse(data)
+
+    monkeypatch.setattr(bench.connection._parser, "feed", feed)
+    bench.connection.data_received(post_chunks([b"x"] * 100_000))
+    fed.append(0)
+    while bench.loop.run_turn():
+        fed.append(0)
+    assert len(fed) > 8
+    assert max(fed) <= FEED_BYTES_MAX
+    assert bench.handler.exchanges[0].has_body
+
+
+# Bodies that wait for a word.
+
+
+def test_100_is_sent_when_the_body_is_wanted_and_only_once() -> None:
+    bench = Bench(echo).feed(get("/", "Expect: 100-continue", "Content-Length: 6", method="POST"))
+    assert bench.sent == CONTINUE
+    bench.feed(b"abc")
+    bench.handler.exchanges[0].client.want_body()
+    bench.feed(b"def")
+    assert bench.sent.startswith(CONTINUE + b"HTTP/1.1 200")
+    assert bench.sent.endswith(b"POST / abcdef")
+    assert not bench.connection.is_closing
 
 
 @pytest.mark.parametrize(
-    ("path", "version", "begin", "status"),
-    [("/?unread", "1.1", b"", b"200"), ("/", "1.0", b"abc", b"200"), ("/", "1.1", b"abc", b"200")],
+    ("path", "version", "begin"),
+    [("/?unread", "1.1", b""), ("/", "1.0", b"abc"), ("/hold", "1.1", b"abc")],
     ids=["unwanted", "a client of 1.0", "a body that comes unasked"],
 )
-def test_100_is_not_sent_where_nobody_waits_for_it(
-    serve: Serve, path: str, version: str, begin: bytes, status: bytes
-) -> None:
-    head = get(path, "Expect: 100-continue", "Content-Length: 3", method="POST", version=version)
-    client = serve(echo).connect(head + begin)
-    answer_head = client.read_head()
-    assert answer_head.startswith(b"HTTP/1.1 " + status)
-    if path == "/?unread":  # whether the body will come is not known, so nothing can follow it
-        assert b"connection: close" in answer_head
-        client.wait_closed(TIMEOUT_SECONDS)
+def test_100_is_not_sent_where_nobody_waits_for_it(path: str, version: str, begin: bytes) -> None:
+    bench = Bench(hold).feed(
+        get(path, "Expect: 100-continue", "Content-Length: 3", method="POST", version=version) + begin
+    )
+    (exchange,) = bench.handler.exchanges
+    exchange.client.want_body()
+    if path == "/hold":
+        exchange.answer()
+    assert bench.sent.startswith(b"HTTP/1.1 200")
+    # Whether the body will come is not known, so nothing can follow it.
+    assert (b"connection: close" in bench.sent) is (path != "/hold")
 
 
-def test_receive_tells_the_end_of_the_body_then_waits_until_the_client_leaves(serve: Serve) -> None:
-    messages: list[Any] = []
-    is_waiting, is_told = threading.Event(), threading.Event()
+def test_100_is_not_sent_into_an_answer_or_for_a_body_that_waited_and_is_whole() -> None:
+    expecting = get("/hold/2", "Expect: 100-continue", "Content-Length: 3", method="POST")
+    bench = Bench(hold).feed(get("/hold/1") + expecting + b"abc", get("/hold/3"))
+    for exchange in iter(lambda: next((e for e in bench.handler.exchanges if not e.is_over), None), None):
+        exchange.client.want_body()
+        exchange.begin()
+        exchange.client.want_body()
+        exchange.end()
+        bench.run()
+    assert len(bench.handler.exchanges) == 3
+    assert CONTINUE not in bench.sent
 
-    async def app(scope: Any, receive: Any, send: Any) -> None:
-        messages.extend(
-            [await receive(), await receive()] if scope["method"] == "POST" else [await receive()]
-        )
-        is_waiting.set()
-        messages.append(await receive())
-        is_told.set()
 
-    served = serve(app)
-    client = served.connect(get(method="GET"))
-    assert is_waiting.wait(TIMEOUT_SECONDS)
-    client.reset()
-    assert is_told.wait(TIMEOUT_SECONDS)
-    assert [message["type"] for message in messages] == ["http.request", "http.disconnect"]
-    assert not messages[0]["more_body"]
+# Bodies that break, and clients that leave.
 
 
 @pytest.mark.parametrize("ending", [b"zz\r\n", b"RST", b"FIN"])
 def test_a_body_that_breaks_is_told_with_its_reason(serve: Serve, ending: bytes) -> None:
-    reasons: list[str | None] = []
-    is_over = threading.Event()
-
-    async def app(scope: Any, receive: Any, send: Any) -> None:
-        assert (await receive())["body"] == b"abc"
-        assert (await receive())["type"] == "http.disconnect"
-        reasons.append(find_client(scope).leave_reason)
-        await answer(send, b"", 400)
-        is_over.set()
-
-    client = serve(app).connect(get("/", CHUNKED, method="POST"))
+    served = serve(echo)
+    client = served.connect(get("/", CHUNKED, method="POST"))
     client.send_chunk(b"abc")
+    served.wait_for("/", "body")
     if ending == b"zz\r\n":
         client.send(ending)
         assert client.read_reply().status == 400
-        client.wait_closed(TIMEOUT_SECONDS)
+        client.wait_closed()
     elif ending == b"RST":
         client.reset()
     else:
         client.finish_sending()
-    assert is_over.wait(TIMEOUT_SECONDS)
-    assert reasons == [BAD_BODY if ending == b"zz\r\n" else ABORTED]
+    last = f"failed {BAD_BODY}" if ending == b"zz\r\n" else f"left {ABORTED}"
+    exchange = served.wait_for("/", last)
+    assert (exchange.events[:2], exchange.body) == (["start", "body"], b"abc")
+    assert exchange.events[-1] == last
+
+
+@pytest.mark.parametrize("path", ["/hold", "/wait", "/?unread"])
+def test_a_bad_chunk_behind_another_request_breaks_its_own_alone(path: str) -> None:
+    chunks = get(path, CHUNKED, method="POST") + b"3\r\nabc\r\nzz\r\n"
+    bench = Bench(hold).feed(get("/hold/first") + chunks + get("/never"))
+    bench.handler.exchanges[0].answer()
+    bench.run()
+    exchange = bench.handler.exchanges[1]
+    if path != "/?unread":
+        assert exchange.events == ["start", "body", f"failed {BAD_BODY}"]
+        exchange.answer(b"", 400)
+    assert bench.transport.has_eof
+    assert len(bench.handler.exchanges) == 2
 
 
 def test_a_client_that_leaves_is_told_once_and_never_after_its_response(serve: Serve) -> None:
-    calls: list[str] = []
-    is_serving = threading.Event()
-
-    async def app(scope: Any, receive: Any, send: Any) -> None:
-        find_client(scope).on_leave = lambda: calls.append(scope["path"])
-        if scope["path"] == "/wait":
-            is_serving.set()
-            await receive()
-            await receive()
-        await answer(send)
-
-    served = serve(app)
+    served = serve(hold)
     client = served.connect(get("/whole"))
     assert client.read_reply().status == 200
     client.send(get("/wait"))
-    assert is_serving.wait(TIMEOUT_SECONDS)
+    served.wait_for("/wait")
     client.reset()
-    served.wait_until(lambda: served.server.connections == 0)
-    assert calls == ["/wait"]
+    wait_until(lambda: served.server.connections == 0)
+    assert [exchange.events[-1] for exchange in served.handler.exchanges] == ["body_end", f"left {ABORTED}"]
 
 
-def test_a_wait_for_the_body_that_is_given_up_does_not_time_out(serve: Serve) -> None:
-    async def app(scope: Any, receive: Any, send: Any) -> None:
-        with pytest.raises(TimeoutError):
-            await asyncio.wait_for(receive(), 0.01)
-        await asyncio.sleep(0.6)  # longer than the client may take
-        await answer(send, str(find_client(scope).leave_reason).encode())
+@pytest.mark.parametrize("size", [10, 200_000, 3_000_000])
+def test_a_client_that_leaves_behind_a_body_of_any_size_is_noticed_before_the_answer(
+    serve: Serve, size: int
+) -> None:
+    served = serve(hold)
+    client = served.connect(post(b"x" * size, "/hold"))
+    served.wait_for("/hold", "body_end")
+    client.close()
+    served.wait_for("/hold", f"left {ABORTED}")
 
-    client = serve(app, client_timeout_seconds=0.1).connect(get("/", "Content-Length: 3", method="POST"))
-    assert client.read_reply().body == b"None"
+
+def test_a_connection_is_small() -> None:
+    assert not hasattr(Bench(echo).connection, "__dict__")
+    assert "__dict__" not in dir(ClientConnection)

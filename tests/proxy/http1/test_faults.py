@@ -27,6 +27,8 @@ BAD_HEADS = {
     "a version that is none": b"POST /a HTTP/1.7\r\n\r\n",
     "another version": b"POST /a HTTP/3.0\r\n\r\n",
     "another protocol": b"POST /a ICE/1.0\r\n\r\n",
+    "another protocol with our version": b"POST /a RTSP/1.1\r\n\r\n",
+    "two spaces before the target": b"POST  /a HTTP/1.1\r\n\r\n",
 }
 BAD_LENGTHS = [
     *(
@@ -49,6 +51,21 @@ def test_a_head_that_is_not_well_formed_is_a_bad_request(data: bytes) -> None:
     assert recorder.faulty_line[0] == "POST"
     assert recorder.faulty_line[1].startswith(b"/a")
     assert recorder.events[:-1] == ["begin"]
+
+
+@pytest.mark.parametrize("line", [b"GET /b RTSP/1.1", b"POST /b RTSP/1.0", b"GET  /b HTTP/1.1"])
+@pytest.mark.parametrize(
+    "before", [request(b"GET /a HTTP/1.1"), request(b"GET /a HTTP/1.1", b"Upgrade: x") + b"\r\n"]
+)
+def test_another_protocol_is_refused_behind_a_good_request_however_it_is_cut(
+    line: bytes, before: bytes
+) -> None:
+    """Issue 11 l."""
+    data = before + request(line, b"Host: a")
+    for cut in range(len(data)):
+        recorder = parse(data[:cut], data[cut:])
+        assert recorder.fault == (400, "bad_request"), cut
+        assert heads(recorder) == [("GET", b"/a")]
 
 
 @pytest.mark.parametrize("header", BAD_LENGTHS)

@@ -8,6 +8,7 @@ from proxy.http1.faults import Fault
 from proxy.http1.heads import (
     build_head,
     build_refusal,
+    read_target,
     recover_request_line,
     status_line,
     write_plain_refusal,
@@ -62,3 +63,30 @@ def test_a_plain_refusal_is_the_status_of_the_fault_and_nothing_else() -> None:
 )
 def test_a_request_line_is_recovered_if_it_is_whole_and_plain(data: bytes, found: object) -> None:
     assert recover_request_line(data) == found
+
+
+@pytest.mark.parametrize(
+    ("target", "read"),
+    [
+        (b"/a%20b?q=%20&q", b"/a%20b?q=%20&q"),
+        (b"*", b"*"),
+        (b"http://gate.test/a/b?c", b"/a/b?c"),
+        (b"HTTPS://GATE.test", b"/"),
+        (b"http://gate.test?c", b"/?c"),
+        (b"http://gate.test//a", b"//a"),
+        (b"http://gate.test:80/a", b"http://gate.test:80/a"),
+        (b"http://user@gate.test/a", b"http://user@gate.test/a"),
+        (b"http://gate.test#/a", b"http://gate.test#/a"),
+        (b"http:///a", b"http:///a"),
+        (b"ftp://gate.test/a", b"ftp://gate.test/a"),
+        (b"gate.test/a", b"gate.test/a"),
+    ],
+)
+def test_a_target_that_repeats_the_host_is_its_path(target: bytes, read: bytes) -> None:
+    assert read_target(target, [(b"host", b"Gate.test")]) == read
+
+
+@pytest.mark.parametrize("hosts", [(), (b"other.test",), (b"gate.test", b"gate.test")])
+def test_one_that_names_another_host_is_left_for_others_to_refuse(hosts: tuple[bytes, ...]) -> None:
+    target = b"http://gate.test/a"
+    assert read_target(target, [(b"host", host) for host in hosts]) == target

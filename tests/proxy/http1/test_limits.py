@@ -8,7 +8,7 @@ import pytest
 
 from proxy.http1 import limits
 from proxy.http1.limits import ServerLimits
-from proxy.server import read_limits
+from proxy.runtime.server import read_limits
 from proxy.settings import ProxySettings, Settings
 
 

@@ -32,7 +32,7 @@ class Recorder:
         before = self.events.pop() if isinstance(self.events[-1], bytes) else b""
         self.events.append(before + data)
 
-    def take_end(self) -> None:
+    def take_end(self, *, is_last: bool) -> None:
         self.events.append("end")
 
     def take_fault(self, fault: Fault, head: Head | None) -> None:

@@ -3,42 +3,40 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import threading
-from typing import Any
 
 import pytest
 
-from proxy.http1.request import ABORTED
-from tests.proxy.http1.conftest import LogLines, Serve, answer, echo, find_client, get
-from tests.proxy.relay.conftest import TIMEOUT_SECONDS
+from proxy.http1.handler import ABORTED
+from tests.proxy.http1.conftest import Serve, Served
+from tests.proxy.http1.played import Played, echo, get, hold
+from tests.proxy.sockets import TIMEOUT_SECONDS, LogLines, Wire, wait_until
 
 CLOSE = b"connection: close\r\n"
 
 
-class Held:
-    """Holds each request to `/hold...` until it is let go; `/hold-started` with its head sent."""
+def holding(exchange: Played, event: str) -> None:
+    """Leave a request to `/hold...` to the test; of one to `/hold-started` the head is sent."""
+    if event == "start" and exchange.path == "/hold-started":
+        exchange.begin(200, [(b"content-length", b"3")])
+    hold(exchange, event)
 
-    def __init__(self) -> None:
-        self.is_holding = threading.Event()
-        self.go = asyncio.Event()
-        self.ends: list[str] = []
 
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        path, headers = scope["path"], [(b"content-length", b"3")]
-        try:
-            if path == "/hold-started":
-                await send({"type": "http.response.start", "status": 200, "headers": headers})
-            if path.startswith("/hold"):
-                self.is_holding.set()
-                await self.go.wait()
-            if path == "/hold-started":
-                await send({"type": "http.response.body", "body": b"abc"})
-            else:
-                await answer(send, b"abc")
-            self.ends.append("answered")
-        except asyncio.CancelledError:
-            self.ends.append(find_client(scope).leave_reason or "cancelled")
-            raise
+def finish(exchange: Played) -> None:
+    """Answer a request that was held."""
+    if exchange.has_head:
+        exchange.client.send_body(b"abc")
+        exchange.end()
+    else:
+        exchange.answer(b"abc")
+
+
+def drain_in_thread(served: Served, grace_seconds: float = 4 * TIMEOUT_SECONDS) -> threading.Thread:
+    draining = threading.Thread(target=served.call, args=(served.server.drain, grace_seconds))
+    draining.start()
+    wait_until(lambda: served.server.is_stopping)
+    return draining
 
 
 def test_one_connection_too_many_is_a_503_and_there_is_room_when_another_leaves(serve: Serve) -> None:
@@ -51,8 +49,19 @@ def test_one_connection_too_many_is_a_503_and_there_is_room_when_another_leaves(
     )
     assert served.server.refusals == {"overloaded": 1}
     clients[0].close()
-    served.wait_until(lambda: served.server.connections == 1)
+    wait_until(lambda: served.server.connections == 1)
     assert served.connect(get()).read_reply().status == 200
+
+
+def test_a_client_of_ipv4_is_known_as_one_where_both_are_served(serve: Serve) -> None:
+    """Issue 11, row 7."""
+    served = serve(echo, host="::")
+    served.connect(get("/4")).read_reply()
+    client = Wire(socket.create_connection(("::1", served.port)))
+    served.clients.append(client)
+    client.send(get("/6"))
+    client.read_reply()
+    assert [exchange.head.peer for exchange in served.handler.exchanges] == ["127.0.0.1", "::1"]
 
 
 @pytest.mark.parametrize("sent", [b"", get(), get()[:7]], ids=["new", "kept", "in a head"])
@@ -61,7 +70,7 @@ def test_draining_closes_connections_that_serve_nothing_and_takes_no_more(serve:
     client = served.connect(sent)
     if sent == get():
         client.read_until(b"GET / ")
-    served.wait_until(lambda: served.server.connections == 1)
+    wait_until(lambda: served.server.connections == 1)
     served.call(served.server.drain, TIMEOUT_SECONDS)
     assert served.server.connections == 0
     assert client.read_rest() == b""
@@ -73,10 +82,8 @@ def test_draining_closes_connections_that_serve_nothing_and_takes_no_more(serve:
 def test_a_request_that_comes_in_the_moment_of_draining_is_served(serve: Serve, before: bytes) -> None:
     served = serve(echo)
     client = served.connect(before)
-    served.wait_until(lambda: served.server.connections == 1)
-    draining = threading.Thread(target=served.call, args=(served.server.drain, TIMEOUT_SECONDS))
-    draining.start()
-    served.wait_until(lambda: served.server.is_stopping)
+    wait_until(lambda: served.server.connections == 1)
+    draining = drain_in_thread(served)
     client.send(get()[len(before) :])
     reply = client.read_reply()
     assert (reply.status, dict(reply.headers)["connection"]) == (200, "close")
@@ -85,113 +92,121 @@ def test_a_request_that_comes_in_the_moment_of_draining_is_served(serve: Serve, 
 
 
 def test_draining_waits_for_a_connection_that_the_loop_has_accepted_and_not_told_of(serve: Serve) -> None:
-    app = Held()
-    served = serve(app)
+    served = serve(echo)
 
-    async def drain_as_one_arrives() -> list[str]:
+    async def drain_as_one_arrives() -> int:
         served.connect(get("/"))
         await asyncio.sleep(0)  # now it is accepted
         assert served.server.connections == 0
         await served.server.drain(TIMEOUT_SECONDS)
-        return app.ends.copy()
+        return len(served.handler.exchanges)
 
-    assert served.call(drain_as_one_arrives) == ["answered"]
+    assert served.call(drain_as_one_arrives) == 1
     assert served.clients[0].read_reply().status == 200
 
 
 @pytest.mark.parametrize("path", ["/hold", "/hold-started"])
 @pytest.mark.parametrize("behind", [b"", get("/next")], ids=["alone", "pipelining"])
 def test_draining_lets_a_request_finish_and_closes_then(serve: Serve, path: str, behind: bytes) -> None:
-    app = Held()
-    served = serve(app)
+    served = serve(holding)
     client = served.connect(get(path) + behind)
-    assert app.is_holding.wait(TIMEOUT_SECONDS)
-    draining = threading.Thread(target=served.call, args=(served.server.drain, 4 * TIMEOUT_SECONDS))
-    draining.start()
-    served.wait_until(lambda: served.server.is_stopping)
-    served.call(app.go.set)
+    exchange = served.wait_for(path, "body_end")
+    draining = drain_in_thread(served)
+    served.call(finish, exchange)
     answered = client.read_rest()
     assert answered.endswith(b"\r\n\r\nabc")
     client.close()  # or the server lingers, for a client that may still be sending
-    assert CLOSE in answered or (path == "/hold-started" and not behind)
+    assert CLOSE in answered or path == "/hold-started"
     draining.join(TIMEOUT_SECONDS)
     assert not draining.is_alive()
     assert served.server.connections == 0
 
 
 def test_a_request_is_not_taken_while_the_server_drains(serve: Serve) -> None:
-    app = Held()
-    served = serve(app)
+    served = serve(holding)
     client = served.connect(get("/hold"))
-    assert app.is_holding.wait(TIMEOUT_SECONDS)
+    exchange = served.wait_for("/hold")
     served.call(served.server.drain, 0)
     client.send(get("/never"))
-    served.call(app.go.set)
+    served.call(finish, exchange)
     assert client.read_rest().count(b"HTTP/1.1 200") == 1
-    assert app.ends == ["answered"]
+    assert served.handler.paths == ["/hold"]
 
 
-def test_draining_waits_no_longer_than_its_grace_and_stopping_cancels(serve: Serve) -> None:
-    app = Held()
-    served = serve(app)
+def test_draining_waits_no_longer_than_its_grace_and_stopping_interrupts(serve: Serve) -> None:
+    served = serve(holding)
     clients = [served.connect(get(path)) for path in ("/hold", "/hold-started")]
-    served.wait_until(lambda: served.server.connections == 2 and app.is_holding.is_set())
-    served.wait_until(lambda: served.call(lambda: all(each._serving for each in served.server._connections)))
+    exchanges = [served.wait_for(path, "body_end") for path in ("/hold", "/hold-started")]
     served.call(served.server.drain, 0.05)
     assert served.server.connections == 2
     served.call(served.server.stop)
     assert served.server.connections == 0
-    assert app.ends == ["cancelled", "cancelled"]
+    assert [exchange.events[-1] for exchange in exchanges] == ["interrupted"] * 2
     assert b"abc" not in b"".join(client.read_rest() for client in clients)
 
 
-def test_a_request_that_its_client_has_left_is_waited_for_and_then_cancelled(serve: Serve) -> None:
-    app = Held()
-    served = serve(app)
+def test_what_an_interrupted_request_is_answered_is_sent(serve: Serve) -> None:
+    def play(exchange: Played, event: str) -> None:
+        if event == "interrupted":
+            exchange.answer(b"stopping" * 10_000, 503)
+
+    served = serve(play)
     client = served.connect(get("/hold"))
-    assert app.is_holding.wait(TIMEOUT_SECONDS)
-    client.reset()
-    (connection,) = served.server._connections
-    served.wait_until(lambda: not connection.wire.is_attached)
-    served.call(served.server.drain, 0.05)
-    assert app.ends == []
+    served.wait_for("/hold")
+    stopping = threading.Thread(target=served.call, args=(served.server.stop,))
+    stopping.start()
+    assert client.read_rest().endswith(b"stopping" * 10_000)
+    stopping.join()
+
+
+def test_an_exchange_that_does_not_heed_is_told_that_its_client_is_gone_and_holds_nobody(
+    serve: Serve,
+) -> None:
+    def play(exchange: Played, event: str) -> None:
+        pass
+
+    served = serve(play)
+    clients = [served.connect(get(path)) for path in ("/1", "/2")]
+    exchanges = [served.wait_for(path) for path in ("/1", "/2")]
     served.call(served.server.stop)
-    assert app.ends == [ABORTED]
+    assert [exchange.events[-2:] for exchange in exchanges] == [["interrupted", f"left {ABORTED}"]] * 2
+    for client in clients:
+        client.wait_closed(TIMEOUT_SECONDS)
 
 
-def test_an_application_that_does_not_heed_its_cancellation_does_not_hold_the_others(serve: Serve) -> None:
-    begun, heeded = threading.Event(), threading.Event()
+def test_stopping_gives_up_a_client_that_takes_nothing_of_what_ends_its_connection(serve: Serve) -> None:
+    def play(exchange: Played, event: str) -> None:
+        if event == "body_end":
+            exchange.answer(b"x" * 20_000_000)
 
-    async def app(scope: Any, receive: Any, send: Any) -> None:
-        begun.set()
-        try:
-            await asyncio.Event().wait()
-        except asyncio.CancelledError:
-            heeded.set()
-        await answer(send, b"abc")
-
-    served = serve(app)
-    client = served.connect(get())
-    assert begun.wait(TIMEOUT_SECONDS)
+    served = serve(play)
+    served.connect(get("/", "Connection: close"), receive_bytes=4096)
+    served.wait_for("/", "body_end")
     served.call(served.server.stop)
-    assert heeded.is_set()
-    client.wait_closed(TIMEOUT_SECONDS)
+    assert served.server.connections == 0
 
 
-def test_a_mistake_at_one_deadline_leaves_the_others_in_force(serve: Serve, log: LogLines) -> None:
-    async def app(scope: Any, receive: Any, send: Any) -> None:
-        def fail() -> None:
+@pytest.mark.parametrize("failing", ["left client_slow", "crashed"])
+def test_a_mistake_at_one_deadline_leaves_the_others_in_force(
+    serve: Serve, log: LogLines, failing: str
+) -> None:
+    class Fragile(Played):
+        def leave(self, reason: str) -> None:
             raise ValueError("a bug")
 
-        client = find_client(scope)
-        client.on_leave = fail
-        await send({"type": "http.response.start", "status": 200, "headers": []})
-        while client.leave_reason is None:
-            await send({"type": "http.response.body", "body": b"x" * 100_000, "more_body": True})
+        def crash(self, error: Exception) -> None:
+            if failing == "crashed":
+                raise error
 
-    served = serve(app, client_timeout_seconds=0.2)
-    served.connect(get(), receive_bytes=4096)
-    served.wait_until(lambda: "a bug" in log.text)
+    served = serve(holding, client_timeout_seconds=0.2)
+    served.call(setattr, served.handler, "exchange_type", Fragile)
+    client = served.connect(get("/hold"), receive_bytes=4096)
+    exchange = served.wait_for("/hold", "body_end")
+    served.call(exchange.begin)
+    served.call(exchange.client.send_body, b"x" * 20_000_000)
+    client.read_head()
+    wait_until(lambda: served.server.connections == 0, 2 * TIMEOUT_SECONDS)
+    assert ("a bug" in log.text) is (failing == "crashed")
     assert served.connect(b"GET").read_head().startswith(b"HTTP/1.1 408")
 
 
@@ -209,8 +224,8 @@ def test_many_clients_that_come_and_go_in_every_way_leave_nothing_behind(serve: 
     for number in range(140):
         client = served.connect(beginnings[number % 7])
         (client.reset, client.finish_sending, client.close, lambda: None)[number % 4]()
-    served.wait_until(lambda: served.server.connections == 0 or served.server.refusals.get("client_timeout"))
+    wait_until(lambda: served.server.connections == 0 or served.server.refusals.get("client_timeout"))
     for client in served.clients:
         client.close()
-    served.wait_until(lambda: served.server.connections == 0)
-    served.wait_idle()
+    wait_until(lambda: served.server.connections == 0)
+    assert all(exchange.is_over for exchange in served.handler.exchanges)

@@ -14,7 +14,7 @@ import pytest
 import uvloop
 
 from proxy.mock.app import create_mock
-from proxy.server import Site, serve_site
+from proxy.runtime.server import AppSite
 
 
 class _Recorder(logging.Handler):
@@ -36,11 +36,11 @@ def _run_mock(ttfb_ms: float, tokens_per_second: float) -> Iterator[str]:
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     loop = uvloop.new_event_loop()
     stop = asyncio.Event()
-    site = Site(create_mock(ttfb_ms=ttfb_ms, tokens_per_second=tokens_per_second), listener)
+    site = AppSite(create_mock(ttfb_ms=ttfb_ms, tokens_per_second=tokens_per_second), listener)
 
     def run() -> None:
         asyncio.set_event_loop(loop)
-        loop.run_until_complete(serve_site(site, 0.2, stop))
+        loop.run_until_complete(site.serve(stop, 0.2))
         loop.run_until_complete(loop.shutdown_asyncgens())
         loop.close()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from typing import Any
 
@@ -153,3 +154,55 @@ def test_absent_body_stays_absent_and_an_unread_one_has_to_be_read() -> None:
 def test_field_that_cannot_be_set_is_refused(fields: list[tuple[str, bytes]]) -> None:
     with pytest.raises(InvalidInputError):
         compile_edits(fields)
+
+
+@pytest.mark.parametrize(
+    ("text", "edited"),
+    [
+        ('{"Model":"a"}', '{"Model":9,"model":9}'),
+        ('{"model":"a","Model":"b"}', '{"model":9,"Model":9}'),
+        ('{"MODEL":{"x":1},"model":"a", "mOdel" : []}', '{"MODEL":9,"model":9, "mOdel" : 9}'),
+        ('{"\\u004dodel":1,"x":{"Model":1}}', '{"\\u004dodel":9,"x":{"Model":1},"model":9}'),
+        ('{"model":1,"models":2}', '{"model":9,"models":2}'),
+    ],
+)
+def test_every_spelling_of_a_field_gets_its_value(text: str, edited: str) -> None:
+    assert edit(text, model="9") == edited
+
+
+def test_spellings_that_go_folds_are_known() -> None:
+    # encoding/json folds these two besides what differs in case.
+    assert edit('{"to\u212aens":1,"\u017fseed":2}', **{"tokens": "9", "sseed": "9"}) == (
+        '{"to\u212aens":9,"\u017fseed":9,"tokens":9,"sseed":9}'
+    )
+
+
+def test_spellings_of_a_part_of_an_object_are_edited_within_each() -> None:
+    text = '{"Options":{"SEED":1,"x":2},"options":3}'
+    assert edit(text, **{"options.seed": "9"}) == '{"Options":{"SEED":9,"x":2,"seed":9},"options":{"seed":9}}'
+
+
+def read_as_go(text: str, name: str) -> Any:
+    """Return what Go's encoding/json reads for a field: the last member of that name in any case."""
+    pairs = json.loads(text, object_pairs_hook=list)
+    return [value for member, value in pairs if member.casefold() == name][-1]
+
+
+@settings(max_examples=150)
+@given(
+    members=st.dictionaries(
+        st.sampled_from(["model", "Model", "MODEL", "moDel", "x", "models"]), st.integers(), max_size=5
+    )
+)
+def test_both_readings_see_the_value_of_the_route(members: dict[str, int]) -> None:
+    edited = edit(json.dumps(members), model='"set"')
+    assert parse_json(edited.encode())["model"] == "set"
+    assert read_as_go(edited, "model") == "set"
+    assert {name: value for name, value in json.loads(edited).items() if name in ("x", "models")} == {
+        name: value for name, value in members.items() if name in ("x", "models")
+    }
+
+
+def test_compressed_body_is_edited_decompressed() -> None:
+    head = RequestHead("POST", b"/", b"", [(b"content-encoding", b"gzip")])
+    assert edit_body(Body(head, gzip.compress(b'{"a": 0}')), {"a": "1"}) == b'{"a": 1}'

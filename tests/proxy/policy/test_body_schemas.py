@@ -15,8 +15,10 @@ from proxy.errors import InvalidInputError
 from proxy.policy.body_schemas import (
     SCHEMA_BYTES_MAX,
     build_schema,
+    collect_names,
     compile_schema,
     explain_misfit,
+    has_other_spelling,
 )
 
 
@@ -171,3 +173,34 @@ def test_a_reference_elsewhere_is_refused_in_our_own_words() -> None:
     with pytest.raises(InvalidInputError) as caught:
         compile_schema({"$ref": "http://127.0.0.1:1/"})
     assert caught.value.message == "the body schema is not valid at /: a schema refers to its own parts only"
+
+
+@pytest.mark.parametrize(
+    ("schema", "names"),
+    [
+        (build_schema(["model=x", "options.seed=1"]), {"model", "options", "seed"}),
+        ({"anyOf": [{"required": ["a"]}, {"not": {"properties": {"b": True}}}]}, {"a", "b"}),
+        ({"$defs": {"x": {"required": ["y", 5]}}, "dependentRequired": {"p": ["q"]}}, {"y", "p"}),
+        ({"properties": {"required": {"const": ["z"]}}}, {"required"}),
+        (True, set()),
+    ],
+)
+def test_names_that_a_schema_looks_at_are_collected(schema: Any, names: set[str]) -> None:
+    assert collect_names(schema) == names
+
+
+@pytest.mark.parametrize(
+    ("value", "found"),
+    [
+        ({"model": 1, "x": {"Model": 1}}, False),
+        ({"model": 1, "Model": 2}, True),
+        ({"MODEL": 2}, True),
+        ({"options": {"Seed": 1}}, True),
+        ({"options": [[{"Seed": 1}]]}, True),
+        ([{"Model": 1}], True),
+        ({"models": 1, "x": "Model"}, False),
+        ("Model", False),
+    ],
+)
+def test_other_spelling_is_found_where_the_names_lead_to(value: Any, found: bool) -> None:
+    assert has_other_spelling(value, frozenset(("model", "options", "seed"))) is found

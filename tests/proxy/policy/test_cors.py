@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy.policy.cors import MAX_AGE_SECONDS, CorsPolicy
+from proxy.policy.cors import MAX_AGE_SECONDS, CorsPolicy, list_stripped_headers
 from proxy.policy.model import HeaderPairs, RequestHead
-from proxy.settings import CorsSettings
+from proxy.settings import CorsSettings, Settings
 
 ORIGIN = b"https://app.example"
 HOST = (b"host", b"gateway.example")
@@ -128,6 +128,77 @@ def test_an_origin_that_is_not_listed_is_told_nothing(origin: bytes, credentials
     assert origins_of(made, origin) == (None, None)
     answer = made.answer_preflight(preflight(origin=origin))
     assert answer == [(b"vary", b"Origin, Access-Control-Request-Headers")]
+
+
+@pytest.mark.parametrize(
+    ("allowed", "origins", "others"),
+    [
+        (
+            "https://*.example.com",
+            [b"https://a.example.com", b"https://a-1.b.example.com"],
+            [
+                b"https://example.com",
+                b"https://.example.com",
+                b"http://a.example.com",
+                b"https://a.example.com:8443",
+                b"https://aexample.com",
+                b"https://a.example.com.evil",
+                b"https://evil/a.example.com",
+                b"https://a.exampleXcom",
+                b"https://u@a.example.com",
+            ],
+        ),
+        ("https://*.example.com:8443", [b"https://a.example.com:8443"], [b"https://a.example.com"]),
+        (
+            "chrome-extension://*",
+            [b"chrome-extension://jfaaddlfjbohmgkelkjbemkjnhbfjflf"],
+            [b"moz-extension://a", b"chrome-extension://", b"xchrome-extension://a", b"null"],
+        ),
+        (
+            "https://*",
+            [b"https://a", b"https://a.b:1"],
+            [b"http://a", b"https://a/b", b"https://a,https://b"],
+        ),
+        (
+            "http://localhost:*",
+            [b"http://localhost", b"http://localhost:5173"],
+            [b"http://localhost.evil", b"http://localhost:", b"http://localhost:1x"],
+        ),
+        ("http://[::1]:*", [b"http://[::1]", b"http://[::1]:80"], [b"http://:::1"]),
+        ("HTTPS://App.Example:443", [b"https://app.example"], [b"https://app.example:443"]),
+        ("http://app.example:80/", [b"http://app.example"], [b"http://app.example:8080"]),
+        ("null", [b"null"], [b"https://null"]),
+    ],
+)
+@pytest.mark.parametrize("beside", [(), ("https://other.example", "https://*.other.example")])
+def test_an_origin_may_stand_for_several(
+    allowed: str, origins: list[bytes], others: list[bytes], beside: tuple[str, ...]
+) -> None:
+    made = policy(allow_origins=(*beside, allowed))
+    for origin in origins:
+        assert origins_of(made, origin) == (origin, origin)
+    for origin in others:
+        assert origins_of(made, origin) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("asked", "origin", "answered"),
+    [(b"true", ORIGIN, [b"true"]), (b"false", ORIGIN, []), (b"true", b"https://other.example", [])],
+)
+def test_a_page_may_reach_a_private_network_if_it_may_reach_the_gateway(
+    asked: bytes, origin: bytes, answered: list[bytes]
+) -> None:
+    made = policy(allow_origins=(ORIGIN.decode(),))
+    answer = made.answer_preflight(
+        preflight((b"access-control-request-private-network", asked), origin=origin)
+    )
+    assert answer is not None
+    assert values_of(b"access-control-allow-private-network", answer) == answered
+
+
+def test_origin_goes_to_no_backend_where_it_is_judged() -> None:
+    assert "origin" not in list_stripped_headers(Settings())
+    assert "origin" in list_stripped_headers(Settings(cors=CorsSettings(enabled=True)))
 
 
 @pytest.mark.parametrize(

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import gzip
+import zlib
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
+from backports import zstd
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy.policy.credentials import digest_secret
-from proxy.policy.decide import Decision, Forward, KeyEntry, NeedBody, Refuse, Snapshot, decide
+from proxy.policy.credentials import CREDENTIAL_HEADERS, build_secret, digest_secret
+from proxy.policy.decide import Answer, Decision, Forward, KeyEntry, NeedBody, Refuse, Snapshot, decide
 from proxy.policy.model import ApiKey, HeaderPairs, RequestHead, Route
 from proxy.policy.permissions import compile_permissions
 from proxy.policy.routing import build_route_table
@@ -31,8 +35,10 @@ def make_entry(
     return KeyEntry(key, compile_permissions(permissions))
 
 
+LONG = build_secret("fg_", "0123456789abcdefghijABCDEFGHIJ")
 ENTRIES = (
     make_entry("good"),
+    make_entry(LONG),
     make_entry("disabled", is_active=False),
     make_entry("expired", expires=NOW_US),
     make_entry("lasting", expires=NOW_US + 1),
@@ -57,7 +63,11 @@ ROUTES = (
     Route("rt_qwen", "qwen", "/body/*", "qwen:1", match_body_schema=QWEN, priority=1),
     Route("rt_open", "open", "/body/open", "open:1"),
     Route("rt_edit", "edit", "/edit/*", "edit:1", add_body_fields=(("max_tokens", b"5"),)),
+    Route("rt_hub", "hub", "/hub/{name}", "hub:1", target_path="/models/{name}", encoded_slash=True),
+    Route("rt_cut", "cut", "/cut-{name}", "hub:1", target_path="/x/{name}/y", encoded_slash=True),
+    Route("rt_bare", "bare", "/bare**", "backend:8000", target_path="/{rest}"),
     Route("rt_key", "key", "/key/*", "backend:8000", add_headers=(("Authorization", "Bearer s3cret"),)),
+    Route("rt_pass", "pass", "/pass/*", "backend:8000", pass_credential=True),
 )
 SNAPSHOT = Snapshot(
     1,
@@ -119,7 +129,7 @@ def test_target_follows_the_rule_of_the_route_and_the_query_goes_along(
 @settings(max_examples=200)
 @given(
     rest=st.text("ab/.%2eE5cF;\\~", max_size=12).map(str.encode),
-    query=st.binary(max_size=8).filter(lambda query: all(0x21 <= byte <= 0x7E for byte in query)),
+    query=st.binary(max_size=8).filter(lambda query: set(query) <= {*range(0x21, 0x7F)} - {0x23}),
 )
 def test_what_was_matched_is_what_is_sent(rest: bytes, query: bytes) -> None:
     decision = ask(b"/v1/" + rest, query=query)
@@ -249,7 +259,7 @@ def test_permissions_narrow_a_key(method: str, path: bytes, allowed: bool) -> No
         assert decision.key is not None
 
 
-@pytest.mark.parametrize("name", [b"authorization", b"x-api-key", b"api-key"])
+@pytest.mark.parametrize("name", [b"authorization", b"x-api-key", b"api-key", b"x-goog-api-key"])
 def test_key_never_goes_upstream(name: bytes) -> None:
     value = b"Bearer good" if name == b"authorization" else b"good"
     decision = forwarded(ask(key=None, headers=[(name, value)]))
@@ -259,6 +269,116 @@ def test_key_never_goes_upstream(name: bytes) -> None:
 def test_credential_of_another_scheme_never_goes_upstream_either() -> None:
     decision = forwarded(ask(key=None, headers=[(b"x-api-key", b"good"), (b"authorization", b"Basic Zm9v")]))
     assert b"authorization" not in dict(decision.headers)
+
+
+FOREIGN = [
+    ([(b"authorization", b"Bearer EMPTY")], b""),
+    ([(b"authorization", b"Basic Zm9vOmJhcg==")], b""),
+    ([(b"x-api-key", b"EMPTY"), (b"x-goog-api-key", b"AIza")], b""),
+    ([], b"key=AIza&alt=sse"),
+]
+
+
+@pytest.mark.parametrize(("headers", "query"), FOREIGN)
+@pytest.mark.parametrize("place", [(b"api-key", b"good"), (b"x-goog-api-key", b"good")])
+def test_a_credential_that_is_no_key_of_the_gateways_is_none_to_it(
+    headers: HeaderPairs, query: bytes, place: tuple[bytes, bytes]
+) -> None:
+    for path, passed in ((b"/v1/x", []), (b"/pass/x", headers)):
+        decision = forwarded(ask(path, key=None, query=query, headers=[*headers, place]))
+        assert decision.key.key_id == "key_good"
+        assert [pair for pair in decision.headers if pair[0] in CREDENTIAL_HEADERS] == passed
+        assert decision.target == path + (b"?" + query if query else b"")
+
+
+def test_a_credential_that_is_no_key_of_the_gateways_is_not_enough() -> None:
+    for headers, query in FOREIGN:
+        assert refused(ask(key=None, headers=headers, query=query)).status == 401
+
+
+@pytest.mark.parametrize(
+    ("query", "sent"),
+    [
+        (b"key=%b", b""),
+        (b"alt=sse&key=%b", b"?alt=sse"),
+        (b"key=%b&a=%2F..%2f&&x=", b"?a=%2F..%2f&&x="),
+        (b"key=%b&key=AIza", b"?key=AIza"),
+    ],
+)
+def test_a_key_in_the_query_is_taken_and_taken_out(query: bytes, sent: bytes) -> None:
+    for key in (b"good", LONG.encode()):
+        decision = forwarded(ask(key=None, query=query.replace(b"%b", key)))
+        assert decision.target == b"/v1/models" + sent
+
+
+def test_a_route_swaps_googles_key_for_its_own() -> None:
+    route = Route("rt_g", "g", "/*", "b", add_headers=(("x-goog-api-key", "theirs"),), pass_credential=True)
+    snapshot = replace(SNAPSHOT, routes=build_route_table([route]))
+    for headers, query in (([(b"x-goog-api-key", b"good")], b""), ([], b"key=good")):
+        decision = forwarded(ask(key=None, headers=headers, query=query, snapshot=snapshot))
+        assert dict(decision.headers)[b"x-goog-api-key"] == b"theirs"
+        assert b"good" not in decision.target
+
+
+ELSEWHERE: list[tuple[list[tuple[bytes, bytes]], bytes]] = [
+    ([(b"x-api-key", b"%b")], b""),
+    ([(b"authorization", b"%b")], b""),
+    ([(b"x-token", b"%b")], b""),
+    ([(b"cookie", b"a=1; session=%b")], b""),
+    ([(b"referer", b"https://gateway/?key=%b")], b""),
+    ([(b"via", b"1.1 %b")], b""),
+    ([], b"api_key=%b"),
+    ([], b"key=%b&a=1"),
+]
+
+
+@pytest.mark.parametrize(("headers", "query"), ELSEWHERE)
+@pytest.mark.parametrize("path", [b"/v1/x", b"/pass/x", b"/key/x", b"/strip/x"])
+def test_a_key_that_stands_elsewhere_too_reaches_no_backend(
+    path: bytes, headers: HeaderPairs, query: bytes
+) -> None:
+    key = LONG.encode()
+    also = [(name, value.replace(b"%b", key)) for name, value in headers]
+    decision = forwarded(
+        ask(path, key=LONG, headers=[*also, (b"x-kept", b"1")], query=query.replace(b"%b", key))
+    )
+    assert key not in decision.target
+    assert not [pair for pair in decision.headers if key in pair[1]]
+    assert (b"x-kept", b"1") in decision.headers
+
+
+def test_a_key_in_the_path_is_refused() -> None:
+    decision = refused(ask(b"/v1/" + LONG.encode(), key=LONG))
+    assert (decision.status, decision.reason) == (400, "bad_path")
+    assert LONG not in decision.message
+
+
+@pytest.mark.parametrize("value", [b"good", LONG.encode(), LONG.encode()[:-1].replace(b"g", b"h", 1)])
+def test_a_key_without_bearer_is_refused_with_what_to_write(value: bytes) -> None:
+    decision = refused(ask(key=None, headers=[(b"authorization", value)]))
+    assert (decision.status, decision.code, decision.reason) == (401, "missing_api_key", "missing_api_key")
+    is_key = value in (b"good", LONG.encode())
+    assert ("the word 'Bearer'" in decision.message) is is_key
+    assert "'Authorization: Bearer KEY'" in decision.message
+
+
+def test_a_key_of_another_gateway_without_bearer_is_known_by_its_form() -> None:
+    decision = ask(key=None, headers=[(b"authorization", LONG.encode())], snapshot=Snapshot())
+    assert "the word 'Bearer'" in refused(decision).message
+
+
+@pytest.mark.parametrize(
+    ("method", "has_cors", "names_setting"),
+    [("OPTIONS", False, True), ("OPTIONS", True, False), ("GET", False, False)],
+)
+def test_a_preflight_that_nobody_answers_is_told_of_the_setting(
+    method: str, has_cors: bool, names_setting: bool
+) -> None:
+    asked = [(b"origin", b"https://a.example"), (b"access-control-request-method", b"POST")]
+    snapshot = replace(SNAPSHOT, has_cors=has_cors)
+    decision = refused(ask(key=None, method=method, headers=asked, snapshot=snapshot))
+    assert (decision.status, decision.code) == (401, "missing_api_key")
+    assert ("cors.enabled" in decision.message) is names_setting
 
 
 def test_credentials_of_the_route_go_upstream_and_no_repr_tells_them() -> None:
@@ -304,6 +424,9 @@ def test_empty_snapshot_lets_nobody_in() -> None:
 
 LENGTH = (b"content-length", b"9")
 GZIP = (b"content-encoding", b"gzip")
+BROTLI = (b"content-encoding", b"br")
+IMAGE = (b"content-type", b"image/png")
+FORM = (b"content-type", b"multipart/form-data; boundary=B")
 
 
 def post(
@@ -340,7 +463,7 @@ def test_who_brings_the_body_is_never_asked_for_it(
 def test_body_without_a_rule_about_it_is_not_asked_for(path: bytes) -> None:
     decision = post(path)
     assert not isinstance(decision, NeedBody)
-    assert isinstance(decision, Refuse) or decision.body is None
+    assert isinstance(decision, Refuse) or forwarded(decision).body is None
 
 
 @pytest.mark.parametrize("headers", [[], [(b"content-length", b"0")]])
@@ -399,14 +522,50 @@ def test_body_that_is_needed_and_cannot_be_read_is_a_bad_request_naming_the_plac
 
 
 @pytest.mark.parametrize(("path", "key"), [(b"/body/x", "good"), (b"/edit/x", "good"), (b"/v1/x", "model")])
-def test_compressed_body_is_refused_where_it_is_needed_without_being_read(path: bytes, key: str) -> None:
-    decision = refused(post(path, key=key, headers=[LENGTH, GZIP]))
+def test_what_the_gateway_cannot_decompress_is_refused_where_it_is_needed_without_being_read(
+    path: bytes, key: str
+) -> None:
+    decision = refused(post(path, key=key, headers=[LENGTH, BROTLI]))
     assert (decision.status, decision.reason) == (400, "bad_body")
+    assert "compressed" in decision.message
 
 
-def test_compressed_body_is_passed_on_where_another_route_serves_it() -> None:
-    decision = forwarded(post(b"/body/open", headers=[LENGTH, GZIP]))
+def test_it_is_passed_on_unread_where_another_route_serves_it() -> None:
+    decision = forwarded(post(b"/body/open", headers=[LENGTH, BROTLI]))
     assert (decision.compiled.route.route_id, decision.body) == ("rt_open", None)
+
+
+@pytest.mark.parametrize(("path", "key"), [(b"/v1/x", "model")])
+@pytest.mark.parametrize(
+    ("encoding", "encode"), [(b"gzip", gzip.compress), (b"deflate", zlib.compress), (b"zstd", zstd.compress)]
+)
+def test_compressed_body_is_judged_decompressed_and_goes_on_as_it_came(
+    path: bytes, key: str, encoding: bytes, encode: Callable[[bytes], bytes]
+) -> None:
+    headers = [LENGTH, (b"content-encoding", encoding)]
+    assert isinstance(post(path, key=key, headers=headers), NeedBody)
+    body = encode(b'{"model": "qwen3"}')
+    decision = forwarded(post(path, body, key=key, headers=headers))
+    assert (decision.body, decision.drops_encoding) == (body, False)
+    assert dict(decision.headers)[b"content-encoding"] == encoding
+    assert decision.compiled.route.route_id != "rt_open"
+
+
+def test_compressed_body_that_the_route_edits_goes_on_decompressed_and_says_so() -> None:
+    decision = forwarded(post(b"/edit/x", gzip.compress(b'{"max_tokens": 99}'), headers=[LENGTH, GZIP]))
+    assert (decision.body, decision.drops_encoding) == (b'{"max_tokens": 5}', True)
+    assert b"content-encoding" not in dict(decision.headers)
+
+
+@pytest.mark.parametrize(("path", "key"), [(b"/edit/x", "good"), (b"/v1/x", "model")])
+def test_compressed_body_that_is_too_large_decompressed_is_refused_as_such(path: bytes, key: str) -> None:
+    snapshot = replace(SNAPSHOT, content_bytes_max=1_000)
+    body = gzip.compress(b'{"model": "qwen3", "x": "%s"}' % bytes(1_000))
+    headers = [LENGTH, GZIP]
+    decision = refused(ask(path, key=key, method="POST", headers=headers, body=body, snapshot=snapshot))
+    assert (decision.status, decision.code, decision.reason) == (413, "body_too_large", "body_too_large")
+    assert "1,000 bytes" in decision.message
+    assert "proxy.inspect_body_size" in decision.message
 
 
 def test_body_that_fits_no_route_is_no_route() -> None:
@@ -424,7 +583,7 @@ def test_key_with_model_entries_may_use_such_models_only(model: str, allowed: bo
     assert isinstance(decision, Forward) is allowed
     if isinstance(decision, Refuse):
         assert (decision.status, decision.code) == (403, "permission_denied")
-        assert "gpt" not in decision.message
+        assert decision.message == "the API key does not permit the model 'gpt-4o'; allowed: qwen*"
 
 
 def test_nothing_in_a_body_leads_elsewhere() -> None:
@@ -439,3 +598,140 @@ def test_nothing_in_a_body_leads_elsewhere() -> None:
 
 def test_no_repr_holds_the_body() -> None:
     assert "s3cret" not in repr(post(b"/edit/x", b'{"a": "s3cret"}'))
+
+
+@pytest.mark.parametrize("content_type", [IMAGE, FORM])
+def test_body_whose_type_rules_json_out_streams_past_a_route_about_json(
+    content_type: tuple[bytes, bytes],
+) -> None:
+    headers = [(b"content-length", b"20000000"), content_type]
+    decision = forwarded(post(b"/body/open", headers=headers))
+    assert (decision.compiled.route.route_id, decision.body) == ("rt_open", None)
+    assert refused(post(b"/body/x", headers=headers)).code == "no_route"
+    edited = refused(post(b"/edit/x", headers=headers))
+    assert (edited.status, edited.reason) == (400, "bad_body")
+    assert "no JSON" in edited.message
+
+
+def test_content_type_is_no_way_round_a_permission() -> None:
+    decision = refused(post(b"/v1/x", key="model", headers=[LENGTH, IMAGE]))
+    assert (decision.status, decision.code) == (403, "permission_denied")
+    assert "image/png" in decision.message
+    lie = b'{"model": "gpt-4o"}'
+    assert isinstance(post(b"/v1/x", lie, key="model", headers=[LENGTH, IMAGE]), Refuse)
+    assert isinstance(post(b"/v1/x", lie, key="model", headers=[LENGTH, FORM]), Refuse)
+    assert isinstance(post(b"/v1/x", lie, key="model", headers=[LENGTH, IMAGE, FORM]), Refuse)
+
+
+@pytest.mark.parametrize(("model", "allowed"), [(b"qwen3", True), (b"gpt-4o", False)])
+def test_model_of_a_form_is_judged_and_the_form_goes_on_as_it_came(model: bytes, allowed: bool) -> None:
+    assert isinstance(post(b"/v1/x", key="model", headers=[LENGTH, FORM]), NeedBody)
+    body = b'--B\r\ncontent-disposition: form-data; name="model"\r\n\r\n%b\r\n--B--\r\n' % model
+    decision = post(b"/v1/x", body, key="model", headers=[LENGTH, FORM])
+    if allowed:
+        assert forwarded(decision).body == body
+    else:
+        assert refused(decision).code == "permission_denied"
+
+
+def test_names_in_another_case_match_no_route_about_them_and_are_a_bad_body_if_no_other_serves_it() -> None:
+    body = b'{"model": "qwen3", "Model": "other"}'
+    assert forwarded(post(b"/body/open", body)).compiled.route.route_id == "rt_open"
+    decision = refused(post(b"/body/x", body))
+    assert (decision.status, decision.reason) == (400, "bad_body")
+    assert "differs only in case" in decision.message
+    assert forwarded(post(b"/edit/x", b'{"Max_Tokens": 99}')).body == b'{"Max_Tokens": 5,"max_tokens":5}'
+
+
+def test_encoded_slash_is_text_within_a_segment_for_a_route_that_takes_it() -> None:
+    assert forwarded(ask(b"/hub/Qwen%2FQwen3-8B")).target == b"/models/Qwen%2FQwen3-8B"
+
+
+@pytest.mark.parametrize("path", [b"/v1/a%2Fb", b"/nowhere%2Fx", b"/files/a%2fb", b"/hub%2Fa"])
+def test_encoded_slash_is_refused_elsewhere_naming_the_place_and_the_option(path: bytes) -> None:
+    table = build_route_table([route for route in ROUTES if not route.encoded_slash])
+    for snapshot in (SNAPSHOT, replace(SNAPSHOT, routes=table)):
+        decision = refused(ask(path, snapshot=snapshot))
+        assert (decision.status, decision.reason) == (400, "bad_path")
+        position = path.lower().index(b"%2f")
+        assert f"at position {position}; a route that allows it says --encoded-slash" in decision.message
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        b"/hub/..%2Fadmin",
+        b"/hub/a%2F..",
+        b"/hub/%2Fa",
+        b"/hub/a%2F%2Fb",
+        b"/hub/a%5Cb",
+        b"/cut-%2Fa",
+        b"/cut-a%2F",
+        b"/cut-..%2Fa",
+    ],
+)
+def test_nothing_else_is_let_in_with_an_encoded_slash(path: bytes) -> None:
+    assert refused(ask(path)).reason == "bad_path"
+
+
+def test_route_that_takes_no_encoded_slash_is_not_passed_over_for_one_that_does() -> None:
+    later = Route("rt_later", "later", "/v1/*", "other:1", priority=200, encoded_slash=True)
+    snapshot = replace(SNAPSHOT, routes=build_route_table([*ROUTES, later]))
+    assert refused(ask(b"/v1/a%2Fb", snapshot=snapshot)).reason == "bad_path"
+
+
+@settings(max_examples=200)
+@given(rest=st.text("/ab", max_size=6).map(str.encode))
+def test_no_route_makes_an_empty_segment(rest: bytes) -> None:
+    decision = ask(b"/bare" + rest)
+    if isinstance(decision, Forward):
+        assert b"//" not in decision.target
+    else:
+        assert refused(decision).reason == "bad_path"
+
+
+def test_path_that_would_begin_like_an_authority_is_refused() -> None:
+    decision = refused(ask(b"/bare/evil.example/x"))
+    assert (decision.status, decision.reason) == (400, "bad_path")
+    assert forwarded(ask(b"/bare-x")).target == b"/-x"
+
+
+def test_target_that_has_an_empty_segment_itself_is_sent_as_it_is_written() -> None:
+    route = Route("rt_1", "odd", "/odd/*", "backend:8000", target_path="/a//b")
+    snapshot = replace(SNAPSHOT, routes=build_route_table([route]))
+    assert forwarded(ask(b"/odd/x", snapshot=snapshot)).target == b"/a//b"
+
+
+def test_options_that_may_go_no_further_are_answered_here() -> None:
+    used_up = [(b"max-forwards", b"0")]
+    decision = ask(method="OPTIONS", headers=used_up)
+    assert isinstance(decision, Answer)
+    assert (decision.status, decision.key.key_id) == (204, "key_good")
+    assert dict(decision.headers)[b"allow"] == b"DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT"
+    assert refused(ask(method="OPTIONS", key="unknown", headers=used_up)).status == 401
+    assert isinstance(ask(method="GET", headers=used_up), Forward)
+
+
+def test_options_that_may_go_further_are_counted_down() -> None:
+    decision = forwarded(ask(method="OPTIONS", headers=[(b"max-forwards", b"3")]))
+    assert dict(decision.headers)[b"max-forwards"] == b"2"
+
+
+def test_list_of_models_is_narrowed_for_a_key_of_some_models() -> None:
+    headers = [(b"accept-encoding", b"gzip"), (b"if-none-match", b"x"), (b"range", b"bytes=0-9")]
+    decision = forwarded(ask(b"/v1/models", key="model", headers=headers))
+    assert decision.narrows is not None
+    assert decision.narrows.globs == ("qwen*",)
+    sent = dict(decision.headers)
+    assert sent[b"accept-encoding"] == b"identity"
+    assert not {b"if-none-match", b"range"} & set(sent)
+
+
+@pytest.mark.parametrize(
+    ("path", "key", "method"),
+    [(b"/v1/models", "good", "GET"), (b"/v1/models/x", "model", "GET"), (b"/v1/models", "model", "HEAD")],
+)
+def test_nothing_else_is_narrowed(path: bytes, key: str, method: str) -> None:
+    decision = forwarded(ask(path, key=key, method=method, headers=[(b"accept-encoding", b"gzip")]))
+    assert decision.narrows is None
+    assert dict(decision.headers)[b"accept-encoding"] == b"gzip"

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy.policy.framing import find_fault, has_dot_segment
+from proxy.policy.framing import find_encoded_slash, find_fault, has_dot_segment, is_request_line
 from proxy.policy.model import HeaderPairs, RequestHead
 
 HOST = (b"host", b"gateway.example")
@@ -131,7 +131,10 @@ def test_accepted_path_keeps_its_segments_however_a_backend_reads_it(pieces: lis
         assert b"//" not in path
 
 
-@pytest.mark.parametrize("path", [b"/a/..", b"/./a", b"/a/%2e%2E/b", b"/a/..;x/b", b"/a/.%3B"])
+@pytest.mark.parametrize(
+    "path",
+    [b"/a/..", b"/./a", b"/a/%2e%2E/b", b"/a/..;x/b", b"/a/.%3B", b"/a%2f..", b"/..%2Fa", b"/a%2F%2e%2fb"],
+)
 def test_dot_segment_is_seen_in_every_spelling(path: bytes) -> None:
     assert has_dot_segment(path)
 
@@ -146,7 +149,7 @@ def test_any_printable_query_is_accepted(query: bytes) -> None:
     assert find_reason(query=query) is None
 
 
-@pytest.mark.parametrize("query", [b"a b", b"a\r\nX: y", b"a\x00", b"\xff"])
+@pytest.mark.parametrize("query", [b"a b", b"a\r\nX: y", b"a\x00", b"\xff", b"a#b", b"#"])
 def test_query_that_could_end_the_request_line_is_refused(query: bytes) -> None:
     assert find_reason(query=query) == "bad_request"
 
@@ -271,3 +274,100 @@ def test_message_repeats_nothing_of_the_request() -> None:
     fault = find_fault(RequestHead("GET", b"/s3cret/../x", b"", [HOST]))
     assert fault is not None
     assert "s3cret" not in fault[1]
+
+
+@pytest.mark.parametrize(
+    ("path", "told"),
+    [
+        (
+            b"/models/Qwen%2FQwen3",
+            "the path has %2F at position 12; a route that allows it says --encoded-slash",
+        ),
+        (b"/a%2fb", "the path has %2f at position 2; a route that allows it says --encoded-slash"),
+        (b"/a//b", "the path has an empty segment at position 2"),
+        (b"/a/../b", "the path has a segment '.' or '..' at position 3"),
+        (b"/a/%2e%2E", "the path has a segment '.' or '..' at position 3"),
+        (b"/a\\b", "the path has a '\\' at position 2"),
+        (b"/a#b", "the path has a '#' at position 2"),
+        (b"/a%5Cb", "the path has %5C at position 2"),
+        (b"/a%00", "the path has %00 at position 2"),
+        (b"/a%zz", "the path has a '%' without two hexadecimal digits at position 2"),
+        (b"/a b", "the path has a space at position 2"),
+        (b"/a\x1b[2Jb", "the path has the byte 0x1b at position 2"),
+        (b"/\xe2\x80\xae", "the path has the byte 0xe2 at position 1"),
+    ],
+)
+def test_message_says_what_was_found_and_where(path: bytes, told: str) -> None:
+    assert find_fault(RequestHead("GET", path, b"", [HOST])) == ("bad_path", told)
+
+
+def test_message_about_a_query_does_so_too() -> None:
+    fault = find_fault(RequestHead("GET", b"/", b"a#b", [HOST]))
+    assert fault == ("bad_request", "the query has a '#' at position 1, which no URL can hold")
+
+
+def find_path_reason(path: bytes) -> str | None:
+    fault = find_fault(RequestHead("GET", path, b"", [HOST]), encoded_slash=True)
+    return fault[0] if fault else None
+
+
+@pytest.mark.parametrize(
+    "path", [b"/a%2Fb", b"/models/Qwen%2fQwen3-8B", b"/a%2F", b"/a%2Fb%2Fc/d", b"/a%2F.b"]
+)
+def test_encoded_slash_may_be_let_in_within_a_segment(path: bytes) -> None:
+    assert find_path_reason(path) is None
+    fault = find_encoded_slash(path)
+    assert fault is not None
+    assert fault[0] == "bad_path"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        b"/%2Fa",
+        b"/a%2F/b",
+        b"/a/%2fb",
+        b"/a%2F%2fb",
+        b"/a%2F..",
+        b"/..%2Fa",
+        b"/a%2f%2E%2e%2fb",
+        b"/a%2F.;x",
+        b"/a%5C%2F",
+        b"/a%2F%00",
+        b"//a%2F",
+        b"/a%2F%",
+    ],
+)
+def test_nothing_else_is_let_in_with_it(path: bytes) -> None:
+    assert find_path_reason(path) == "bad_path"
+
+
+@settings(max_examples=250)
+@given(pieces=st.lists(PATH_PIECES, max_size=8))
+def test_path_with_encoded_slashes_leaves_no_folder_however_a_backend_reads_it(pieces: list[bytes]) -> None:
+    path = b"/" + b"".join(pieces)
+    if find_path_reason(path) is None:
+        decoded = unquote_to_bytes(path)
+        assert normalise(path) == decoded.split(b"/")[1:]
+        assert b"//" not in decoded
+    assert find_encoded_slash(path.replace(b"%2F", b"")) is None
+
+
+@pytest.mark.parametrize(
+    ("line", "valid"),
+    [
+        (b"GET /x HTTP/1.1", True),
+        (b"OPTIONS * HTTP/1.0", True),
+        (b"GET /x RTSP/1.1", False),
+        (b"GET /x ICE/1.1", False),
+        (b"GET /x HTTP/2.0", False),
+        (b"GET /x http/1.1", False),
+        (b"GET  /x HTTP/1.1", False),
+        (b"GET /x HTTP/1.1 ", False),
+        (b"GET /x y HTTP/1.1", False),
+        (b"GET /x", False),
+        (b"", False),
+    ],
+)
+def test_request_line_is_of_http_and_nothing_else(line: bytes, valid: bool) -> None:
+    assert is_request_line(line) is valid

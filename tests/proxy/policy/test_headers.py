@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,11 +14,13 @@ from proxy.policy.headers import (
     HOP_BY_HOP,
     build_header_rules,
     build_request_headers,
+    build_response_headers,
     connection_tokens,
     filter_response_headers,
     header_values_match,
 )
 from proxy.policy.model import HeaderPairs, RequestHead, Route
+from proxy.policy.routing import compile_route
 
 STRIPPED = ("host", "x-api-key", "authorization", "x-source-path")
 OWN_HOST = b"gateway.example"
@@ -262,8 +266,86 @@ def test_response_keeps_everything_but_hop_by_hop_and_our_own() -> None:
         (b"content-length", b"5"),
     ]
     dropped = [(b"Connection", b"close"), (b"Transfer-Encoding", b"chunked"), (b"Keep-Alive", b"timeout=5")]
-    ours = [(b"X-Request-Id", b"theirs"), (b"Server-Timing", b"db;dur=1")]
+    ours = [(b"Server-Timing", b"db;dur=1")]
     assert filter_response_headers([*kept[:2], *dropped, *ours, *kept[2:]]) == kept
+
+
+def test_a_request_id_of_the_backends_own_goes_by_another_name() -> None:
+    headers = [(b"X-Request-Id", b"theirs"), (b"a", b"1")]
+    assert filter_response_headers(headers) == [(b"x-upstream-request-id", b"theirs"), (b"a", b"1")]
+    assert build_response_headers(headers, sent_id=b"theirs") == [(b"a", b"1")]
+    assert build_response_headers(headers, sent_id=b"ours")[0] == (b"x-upstream-request-id", b"theirs")
+
+
+DATE = b"Sat, 31 Jan 2026 00:00:00 GMT"
+ADDED = (b"date", DATE)
+UNBUFFERED = (b"x-accel-buffering", b"no")
+STREAM = (b"content-type", b"Text/Event-Stream; charset=utf-8")
+
+
+@pytest.mark.parametrize(
+    ("headers", "added"),
+    [
+        ([], [ADDED]),
+        ([(b"date", b"theirs")], []),
+        ([(b"date", b"theirs"), (b"connection", b"Date")], [ADDED]),
+        ([STREAM], [ADDED, UNBUFFERED]),
+        ([STREAM, (b"date", b"theirs")], [UNBUFFERED]),
+        ([STREAM, (b"x-accel-buffering", b"yes"), (b"date", b"theirs")], []),
+        ([(b"x-accel-buffering", b"yes"), STREAM, (b"date", b"theirs")], []),
+        ([(b"content-type", b"application/json"), (b"date", b"theirs")], []),
+    ],
+)
+def test_what_a_backend_leaves_out_is_added(headers: HeaderPairs, added: HeaderPairs) -> None:
+    kept = filter_response_headers(headers)
+    assert build_response_headers(headers, date=DATE) == [*kept, *added]
+
+
+def test_a_credential_of_another_goes_on_only_if_the_route_says_so() -> None:
+    credentials = [(b"authorization", b"Bearer a"), (b"x-api-key", b"b"), (b"x-goog-api-key", b"c")]
+    assert {name for name, _ in send(credentials)} == {b"host", *OWN}
+    passing = replace(make_route(add=(("X-Api-Key", "ours"),)), pass_credential=True)
+    sent = [pair for pair in send(credentials, passing) if pair[0] in dict(credentials)]
+    assert sent == [credentials[0], credentials[2], (b"x-api-key", b"ours")]
+    removing = replace(make_route(remove=("authorization",)), pass_credential=True)
+    assert values_of(b"authorization", send(credentials, removing)) == []
+
+
+@pytest.mark.parametrize(
+    ("pattern", "target_path", "strips", "prefix"),
+    [
+        ("/llm/*", "", True, b"/llm"),
+        ("/llm/*", "/", True, b"/llm"),
+        ("/llm/*", "/base", True, b"/llm"),
+        ("/ai/v1/*", "/v1", True, b"/ai"),
+        ("/v1/*", "/v1/", True, None),
+        ("/*", "/base", True, None),
+        ("/llm/*", "", False, None),
+    ],
+)
+def test_a_backend_is_told_of_the_prefix_that_is_stripped(
+    pattern: str, target_path: str, strips: bool, prefix: bytes | None
+) -> None:
+    route = Route("rt", "r", pattern, "b", target_path=target_path, strip_path_prefix=strips)
+    rules = compile_route(route).header_rules
+    head = RequestHead("GET", b"/", b"", [(b"host", b"a"), (b"x-forwarded-prefix", b"/app/")], peer="::1")
+    sent = values_of(b"x-forwarded-prefix", build_request_headers(head, rules, "req_1"))
+    assert sent == ([] if prefix is None else [prefix])
+    behind = build_request_headers(head, rules, "req_1", Forwarded("::1", b"::1"))
+    assert values_of(b"x-forwarded-prefix", behind) == [b"/app/" if prefix is None else b"/app" + prefix]
+
+
+@pytest.mark.parametrize(
+    ("route", "stated"),
+    [
+        (make_route(add=(("X-Forwarded-Prefix", "/mine"),)), [b"/mine"]),
+        (make_route(remove=("X-Forwarded-Prefix",)), []),
+    ],
+)
+def test_a_route_may_state_the_prefix_itself_or_keep_it_back(route: Route, stated: list[bytes]) -> None:
+    rules = build_header_rules(route, prefix=b"/llm")
+    head = RequestHead("GET", b"/", b"", [(b"host", b"a"), (b"x-forwarded-prefix", b"/app")], peer="::1")
+    assert values_of(b"x-forwarded-prefix", build_request_headers(head, rules, "req_1")) == stated
 
 
 def test_a_client_with_a_limit_is_told_of_no_other() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.errors import InvalidInputError
-from proxy.policy.json_text import DEPTH_MAX, dump_json, parse_json
+from proxy.policy.json_text import DEPTH_MAX, PARTS_MAX, dump_json, parse_json
 
 VALUES: st.SearchStrategy[Any] = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -76,6 +77,16 @@ def test_unusual_but_plain_json_is_taken(text: str) -> None:
         (b'["x", "\\ud800"]', "line 1, column 8"),
         (b'"\\udc00\\ud800"', "line 1, column 2"),
         (b"['a']", "line 1, column 2"),
+        (b'["1e999 NaN \\" [", 1e5, 1e305, "x", -1e999]', "line 1, column 37"),
+        (b"[1E+0400]", "line 1, column 2"),
+        (b"[1.5, " + b"9" * 250 + b".0e99]", "line 1, column 7"),
+        (b"[-Infinity, 1e999]", "line 1, column 2"),
+        (b'["\\u00e9\\\\ud800\\ud83d\\ude00", "\\uDEAD"]', "line 1, column 32"),
+        (b'{"\\ud83d": 1}', "line 1, column 3"),
+        (b'{"a" : 1, "b": ":", "a":2}', "line 1, column 26"),
+        (b'{"x": "}", "y": [{"a":1,\n"a":{}}]}', "line 2, column 7"),
+        (b'{"a": {"b": 1}, "a": {"b": 1}}', "line 1, column 30"),
+        ('["é"'.encode() + b"," + b"[" * 2_000, "line 1, column 133"),
     ],
 )
 def test_what_could_be_read_in_two_ways_is_refused_naming_the_place(raw: bytes, place: str) -> None:
@@ -108,3 +119,57 @@ def test_error_quotes_nothing_of_the_text() -> None:
         with pytest.raises(InvalidInputError) as caught:
             parse_json(raw)
         assert "s3cret" not in caught.value.message + caught.value.hint
+
+
+def test_what_names_and_depth_are_counted_by_may_stand_in_strings() -> None:
+    for value in ({"a": ":", "b": [{"a": "{:"}]}, ["[" * 300 + ':"a":'], {'":': 1, "::": {"": 0}}):
+        for text in (json.dumps(value), json.dumps(value, indent=1, separators=(" ,", " : "))):
+            assert parse_json(text.encode()) == value
+
+
+NAMES = st.sampled_from(['"a"', '"b"', '"\\u0061"', '":"', '"}"', '"a:"'])
+OBJECTS: st.SearchStrategy[str] = st.recursive(
+    st.sampled_from(["1", "{}", "[]", '":"', '"\\":"', '"{"']),
+    lambda inner: (
+        st.lists(st.tuples(NAMES, st.sampled_from([":", " :", "\n: "]), inner), max_size=3).map(
+            lambda members: "{" + ",".join(map("".join, members)) + "}"
+        )
+        | st.lists(inner, max_size=3).map(lambda items: "[" + ",".join(items) + "]")
+    ),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=300)
+@given(text=OBJECTS)
+def test_every_repeated_name_is_found_and_no_other(text: str) -> None:
+    repeated = []
+
+    def end_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        repeated.append(len(dict(pairs)) != len(pairs))
+        return dict(pairs)
+
+    value = json.loads(text, object_pairs_hook=end_object)
+    if True not in repeated:
+        assert parse_json(text.encode()) == value
+        return
+    with pytest.raises(InvalidInputError, match="same name") as caught:
+        parse_json(text.encode())
+    # The text up to the place is as many whole objects, and the one that ends there.
+    line, column = (int(word.rstrip(",")) for word in caught.value.message.split()[-3::2])
+    place = sum(len(one) + 1 for one in text.split("\n")[: line - 1]) + column - 1
+    assert text[place] == "}"
+    outside = re.sub(r'"(?:[^"\\]|\\.)*"', "", text[: place + 1])
+    assert outside.count("}") == repeated.index(True) + 1
+
+
+def test_number_of_parts_is_bounded_and_what_stands_in_strings_is_cheap() -> None:
+    assert len(parse_json(b"[" + b"1," * (PARTS_MAX - 2) + b"1]")) == PARTS_MAX - 1
+    for raw in (
+        b"[" + b"1," * PARTS_MAX + b"1]",
+        b"[" + b"{}," * (PARTS_MAX // 2) + b"{}]",
+        b"[" * (PARTS_MAX + 1),
+    ):
+        with pytest.raises(InvalidInputError, match="more than 500,000 commas and brackets"):
+            parse_json(raw)
+    assert parse_json(b'"' + b"x" * (8 << 20) + b'"') == "x" * (8 << 20)

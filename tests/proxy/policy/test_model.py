@@ -37,3 +37,4 @@ def test_route_has_the_defaults_of_the_contract() -> None:
     assert route.timeout_seconds is None
     assert route.is_active
     assert not route.strip_path_prefix
+    assert (route.pass_credential, route.encoded_slash, route.keep_redirects) == (False, False, False)

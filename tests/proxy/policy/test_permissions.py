@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,6 +15,7 @@ from proxy.policy.permissions import (
     change_permissions,
     check_methods,
     compile_permissions,
+    find_model_fault,
     find_restricted,
     is_body_permitted,
     is_permitted,
@@ -236,3 +239,67 @@ def test_what_is_not_there_cannot_be_removed(current: list[str], told: str) -> N
 )
 def test_entries_restrict_routes_models_or_both(entries: list[str], kinds: set[str]) -> None:
     assert find_restricted(entries) == kinds
+
+
+def find_told(*entries: str, body: bytes, content_type: bytes = b"application/json") -> str | None:
+    head = RequestHead("POST", b"/v1/chat", b"", [(b"content-type", content_type)])
+    return find_model_fault(compile_permissions(entries), Body(head, body))
+
+
+@pytest.mark.parametrize(
+    ("model", "told"),
+    [
+        ("gpt-5", "the API key does not permit the model 'gpt-5'; allowed: o3, qwen*"),
+        (
+            "\u202egpt\x1b[2J\n",
+            r"the API key does not permit the model '\u202egpt\x1b[2J\n'; allowed: o3, qwen*",
+        ),
+        ("x" * 500, f"the API key does not permit the model '{'x' * 60}...'; allowed: o3, qwen*"),
+        (
+            None,
+            "the API key is for some models only: the body has to name one, once, as model"
+            "; allowed: o3, qwen*",
+        ),
+    ],
+)
+def test_client_is_told_the_model_and_those_allowed(model: str | None, told: str) -> None:
+    assert find_told("model:o3", "/v1/*", "model:qwen*", body=json.dumps({"model": model}).encode()) == told
+
+
+def test_client_is_told_some_of_many_models() -> None:
+    told = find_told(*(f"model:m{number}" for number in range(12)), body=b'{"model": "x"}')
+    assert told is not None
+    assert told.endswith("m8, m9 and 2 more")
+
+
+FORM = b'--B\r\nContent-Disposition: form-data; name="%b"\r\n\r\n%b\r\n--B--\r\n'
+
+
+@pytest.mark.parametrize(
+    ("body", "allowed"),
+    [
+        (FORM % (b"model", b"gpt-4o"), True),
+        (FORM % (b"model", b"whisper-1"), False),
+        (FORM % (b"file", b"gpt-4o"), False),
+        (b"", True),
+    ],
+)
+def test_model_is_read_from_a_form(body: bytes, allowed: bool) -> None:
+    told = find_told("model:gpt-*", body=body, content_type=b"multipart/form-data; boundary=B")
+    assert (told is None) is allowed
+
+
+@pytest.mark.parametrize("content_type", [b"multipart/form-data; boundary=B", b"multipart/form-data"])
+def test_form_that_is_not_plain_cannot_be_used(content_type: bytes) -> None:
+    with pytest.raises(InvalidInputError):
+        find_told("model:gpt-*", body=b'{"model": "gpt-4o"}', content_type=content_type)
+
+
+@pytest.mark.parametrize("content_type", [b"image/png", b"application/octet-stream", b"multipart/mixed"])
+def test_content_type_that_rules_json_out_names_no_model_and_is_not_read(content_type: bytes) -> None:
+    head = RequestHead("POST", b"/", b"", [(b"content-type", content_type), (b"content-length", b"9")])
+    told = find_model_fault(compile_permissions(["model:*"]), Body(head))
+    assert told == (
+        "the API key is for some models only, and a body of type "
+        f"{content_type.decode()} names none; allowed: *"
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import time
 
 import pytest
@@ -161,6 +162,13 @@ BY_BODY = [
         (b"", (), "rest"),
         (b'{"model": "qwen3"}', [(b"content-encoding", b"identity")], "qwen"),
         (b'{"model": "qwen3"}', [(b"content-encoding", b"gzip")], "rest"),
+        (gzip.compress(b'{"model": "qwen3"}', mtime=0), [(b"content-encoding", b"gzip")], "rest"),
+        (b'{"model": "qwen3"}', [(b"content-encoding", b"br")], "rest"),
+        (b'{"model": "qwen3"}', [(b"content-type", b"application/x-www-form-urlencoded")], "qwen"),
+        (b'{"model": "qwen3"}', [(b"content-type", b"image/png")], "rest"),
+        (b'{"model": "qwen3", "Model": "other"}', [], "rest"),
+        (b'{"model": "qwen3", "MODEL": "qwen3"}', [], "rest"),
+        (b'{"model": "qwen3", "x": {"Model": "other"}}', [], "qwen"),
     ],
 )
 def test_route_with_a_body_schema_serves_only_a_body_that_fits(
@@ -265,3 +273,20 @@ def test_long_path_of_many_folders_costs_no_more_than_the_table_is_deep() -> Non
         assert find(table, head) is not None
     # Looking up each of its 8,000 folders took thirty times as long as this.
     assert time.process_time() - started < 0.2
+
+
+@pytest.mark.parametrize("content_type", [b"image/png", b"multipart/form-data; boundary=B", b"audio/wav"])
+def test_body_whose_type_rules_json_out_is_not_asked_for(content_type: bytes) -> None:
+    headers = [(b"content-type", content_type), (b"content-length", b"2000000")]
+    head = RequestHead("POST", b"/v1/chat", b"", headers)
+    body = Body(head)
+    found = build_route_table(BY_BODY).find(head, body)
+    assert found is not None
+    assert found[0].route.route_id == "rest"
+    assert body.fault is None
+
+
+def test_table_knows_whether_any_route_takes_an_encoded_slash() -> None:
+    plain, taking = make_route("a", "/a"), make_route("b", "/b", encoded_slash=True)
+    assert not build_route_table([plain]).takes_encoded_slash
+    assert build_route_table([plain, taking]).takes_encoded_slash

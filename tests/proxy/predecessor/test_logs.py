@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.audit.redact import header_names
+from proxy.audit.masking.names import header_names
 from proxy.predecessor.logs import Change, LogRules, convert_headers, convert_log
 from proxy.predecessor.scrubbing import build_scrub
 from proxy.store.importing import LOG_COLUMNS

@@ -43,8 +43,16 @@ def test_requests_are_counted_by_class_and_errors_by_reason() -> None:
     for status, error in ((200, None), (204, None), (401, "unknown_api_key"), (None, "client_abort")):
         count(counters, status=status, error=error)
     count(counters, status=401, error="unknown_api_key")
-    assert counters.requests == {0: 1, 1: 0, 2: 2, 3: 0, 4: 2, 5: 0}
+    count(counters, status=200, error="client_closed")
+    assert counters.requests == {0: 1, 1: 0, 2: 3, 3: 0, 4: 2, 5: 0}
     assert counters.errors == {"unknown_api_key": 2, "client_abort": 1}
+
+
+def test_a_reason_is_counted_by_its_code_whatever_its_detail() -> None:
+    counters = Counters()
+    for detail in ("", ": refused", ": no such host"):
+        count(counters, status=502, error=f"upstream_unreachable{detail}")
+    assert counters.errors == {"upstream_unreachable": 3}
 
 
 def test_two_workers_share_nothing() -> None:

@@ -262,10 +262,12 @@ app:
 audit:
   redact_headers: [a b, ok, "c:"]
 server: {}
+cors:
+  allow_origins: [https://a.example/x, "https://*.b.example", c.example]
 """
     problems = gate.faults(text, APP_PORT="eighty", FASTGATE_PROXY_TIMEOUT="0")
     places = [fault.partition(": ")[0] for fault in problems]
-    lines = ["2:12", "3:3", "5:9", "6:3", "8:20", "8:29", "9:1"]
+    lines = ["2:12", "3:3", "5:9", "6:3", "8:20", "8:29", "9:1", "11:19", "11:63"]
     variables = ["environment variable APP_PORT", "environment variable FASTGATE_PROXY_TIMEOUT"]
     assert places == [f"fastgate.yaml:{line}" for line in lines] + variables
 

@@ -16,7 +16,7 @@ import pytest
 
 from proxy.errors import ConflictError, DatabaseError, InvalidInputError
 from proxy.store.backup import PAGES_PER_STEP, back_up
-from proxy.store.database import Database, open_database
+from proxy.store.database import PAGE_BYTES, Database, open_database
 from proxy.store.keys import create_key, list_keys
 
 NOW = datetime(2026, 1, 31, tzinfo=UTC)
@@ -25,7 +25,7 @@ BACK_UP = """
 import resource, sys
 from pathlib import Path
 from proxy.store.backup import back_up
-from proxy.store.database import open_database
+from proxy.store.database import PAGE_BYTES, open_database
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]), int(sys.argv[3])))
 with open_database(Path(sys.argv[1]), create=False) as database:
     back_up(database, Path(sys.argv[2]), replace=True)
@@ -45,7 +45,7 @@ def fill(database: Database, pages: int) -> None:
         database.connection().execute(
             "INSERT INTO audit_logs (id, request_id, method, path, request_time, request_body) "
             "VALUES ('l', 'r', 'GET', '/', '2026-01-31T08:00:00.000000+08:00', zeroblob(?))",
-            (pages * 4096,),
+            (pages * PAGE_BYTES,),
         )
 
 
@@ -158,8 +158,8 @@ def test_a_copy_that_is_not_sound_is_deleted(database: Database, tmp_path: Path)
         ).fetchone()[0]
     database.close()
     with path.open("r+b") as file:
-        file.seek((page - 1) * 4096)
-        file.write(b"\xff" * 4096)
+        file.seek((page - 1) * PAGE_BYTES)
+        file.write(b"\xff" * PAGE_BYTES)
     with pytest.raises(DatabaseError, match=r"not sound|damaged"):
         back_up(database, tmp_path / "backup.db")
     assert [entry.name for entry in tmp_path.iterdir()] == ["data"]

@@ -12,7 +12,7 @@ import pytest
 
 from proxy.errors import DatabaseError
 from proxy.store.checking import FAULTS_PER_CHECK_MAX, check_database
-from proxy.store.database import Database, open_database
+from proxy.store.database import PAGE_BYTES, Database, open_database
 from proxy.store.downgrade import choose_downgrade, downgrade
 from proxy.store.row_checks import Fault
 from proxy.store.state import known_migrations
@@ -35,8 +35,8 @@ def overwrite_page(path: Path, name: str) -> None:
     with closing(sqlite3.connect(path)) as connection:
         page = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = ?", (name,)).fetchone()[0]
     with path.open("r+b") as file:
-        file.seek((page - 1) * 4096)
-        file.write(b"\xff" * 4096)
+        file.seek((page - 1) * PAGE_BYTES)
+        file.write(b"\xff" * PAGE_BYTES)
 
 
 def test_a_fresh_database_is_sound_and_stays_as_it_is(path: Path) -> None:

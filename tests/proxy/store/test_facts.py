@@ -163,3 +163,14 @@ def test_more_texts_than_are_remembered_are_looked_up(
         texts = (*TEXTS[:4], f"/user/{turn % 10}", *TEXTS[5:])
         write_facts(database, book, [fact(str(turn), turn=turn, texts=texts)])
     assert len(set(read(database, "path_n"))) == 10
+
+
+def test_a_reason_that_is_no_error_has_a_number_below_zero_whoever_writes_it(database: Database) -> None:
+    closed = (*TEXTS[:-1], "client_closed")
+    write_facts(database, WordBook(), [fact("a", turn=1, texts=closed), fact("b", turn=2)])
+    end_facts(database, WordBook(), [("client_closed", ENDED, place_of(BEGAN_US, 2), "b")])
+    assert read(database, "error_n") == [(-1,), (-1,)]
+    assert ("error", "client_closed") in words(database)
+    # Numbers of other words go on as before.
+    write_facts(database, WordBook(), [fact("c", turn=3, texts=(*TEXTS[:-1], "client_abort"))])
+    assert read(database, "error_n > 0")[-1] == (1,)

@@ -10,9 +10,9 @@ import pytest
 
 from proxy.errors import InvalidInputError
 from proxy.store.database import Database, open_database
-from proxy.store.log_filter import LogFilter, RowView, build_condition
+from proxy.store.log_filter import FactView, LogFilter, RowView, build_condition
 from proxy.store.logs import list_logs
-from proxy.store.models import AuditLogRow
+from proxy.store.models import AuditLogRow, LogFact
 from proxy.store.routes import NewRoute, add_route
 from tests.proxy.store.rows import NOW, begin, names, record
 
@@ -28,6 +28,19 @@ def database(tmp_path: Path) -> Iterator[Database]:
 def find_rows(database: Database, wanted: LogFilter) -> list[str]:
     query = AuditLogRow.select(AuditLogRow.id).where(build_condition(wanted, RowView()))
     return names(database.fetch(query.order_by(AuditLogRow.request_time)))
+
+
+def test_a_client_that_closes_its_stream_is_found_by_its_reason_and_is_no_error(database: Database) -> None:
+    record(database, "closed", error_message="client_closed", is_stream=True)
+    record(database, "failed", second=1, error_message="client_closed", status_code=500)
+    record(database, "aborted", second=2, error_message="client_abort")
+    for wanted, expected in (
+        (LogFilter(errors=True), ["failed", "aborted"]),
+        (LogFilter(grep="client_closed"), ["closed", "failed"]),
+    ):
+        assert find_rows(database, wanted) == expected
+        query = LogFact.select(LogFact.id).where(build_condition(wanted, FactView(database)))
+        assert names(database.fetch(query.order_by(LogFact.place))) == expected
 
 
 @pytest.mark.parametrize(

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from proxy.errors import NotFoundError
+from proxy.ids import to_uuid
 from proxy.store.database import Database, open_database
 from proxy.store.log_filter import LogFilter
 from proxy.store.logs import count_logs, get_log, list_logs
@@ -115,6 +117,48 @@ def test_an_imported_request_is_found_by_the_id_that_it_had(database: Database) 
     begin(database, "own")
     assert get_log(database, "req_076695e686de")["id"] == "log_new"
     assert get_log(database, "req_own")["id"] == "log_own"
+
+
+ULID = "01m8mcc6tb7xtvgmd04x7pxqe1"
+
+
+@pytest.mark.parametrize("spell", [str, str.upper], ids=["as sent", "in capitals"])
+def test_a_request_is_found_by_the_uuid_that_its_backend_was_sent(
+    database: Database, spell: Callable[[str], str]
+) -> None:
+    """Issue 11, row 20."""
+    record(database, ULID)
+    record(database, "other", second=1)
+    uuid = spell(to_uuid(ULID))
+    assert get_log(database, uuid)["id"] == f"log_{ULID}"
+    assert find(database, after=uuid) == ["other"]
+    for ref in (uuid[:-1], uuid.replace("-", ""), f"req_{uuid}", str(UUID(int=0))):
+        with pytest.raises(NotFoundError):
+            get_log(database, ref)
+
+
+@pytest.mark.parametrize("given", ["from-the-proxy", "req_01aryz6s41tsv4rrffq69g5fav", to_uuid(ULID)])
+def test_a_request_is_found_by_the_id_that_a_trusted_proxy_gave_it(database: Database, given: str) -> None:
+    for second, name in enumerate("abc"):
+        record(database, name, second=second, request_id=given if name != "c" else "req_c")
+    assert get_log(database, given)["id"] == "log_b"  # the newest
+    assert get_log(database, "log_a")["request_id"] == given
+    assert find(database, after=given) == ["c"]
+
+
+def test_no_id_has_every_row_looked_at(database: Database) -> None:
+    statements: list[str] = []
+    database.connection().set_trace_callback(statements.append)
+    with pytest.raises(NotFoundError):
+        get_log(database, "req_nosuch")
+    database.connection().set_trace_callback(None)
+    plans = [
+        str([tuple(row) for row in database.connection().execute(f"EXPLAIN QUERY PLAN {statement}")])
+        for statement in statements
+        if statement.startswith("SELECT")
+    ]
+    assert len(plans) == 3
+    assert not any("SCAN" in plan for plan in plans), plans
 
 
 def test_requests_of_one_microsecond_are_all_there(database: Database) -> None:

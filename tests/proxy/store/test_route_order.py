@@ -41,6 +41,9 @@ ROW = {
     "tls_ca": None,
     "tls_verify": True,
     "on_client_abort": None,
+    "pass_credential": None,
+    "encoded_slash": None,
+    "keep_redirects": None,
 }
 
 

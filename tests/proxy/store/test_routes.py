@@ -21,7 +21,7 @@ COLUMNS = (
     "route_id route_name description match_path match_method match_headers match_body_schema target_host "
     "target_path target_protocol strip_path_prefix add_headers add_body_fields remove_headers timeout "
     "retry_count is_active priority created_at updated_at targets balance retry_statuses total_timeout "
-    "http_version tls_ca tls_verify on_client_abort"
+    "http_version tls_ca tls_verify on_client_abort pass_credential encoded_slash keep_redirects"
 )
 
 
@@ -66,6 +66,9 @@ def test_everything_that_was_asked_for_reaches_policy(database: Database) -> Non
         is_active=False,
         match_body_schema={"required": ["model"]},
         add_body_fields={"seed": 10**30, "options.mode": "é"},
+        pass_credential=True,
+        encoded_slash=True,
+        keep_redirects=True,
     )
     add_route(database, asked, NOW)
     assert load_routes(database) == (
@@ -88,6 +91,9 @@ def test_everything_that_was_asked_for_reaches_policy(database: Database) -> Non
                 created_at_us=int(NOW.timestamp()) * 1_000_000,
                 match_body_schema={"required": ["model"]},
                 add_body_fields=(("seed", b"1" + b"0" * 30), ("options.mode", '"é"'.encode())),
+                pass_credential=True,
+                encoded_slash=True,
+                keep_redirects=True,
             ),
         ),
         (),

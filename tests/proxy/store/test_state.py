@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from proxy.errors import DatabaseError
-from proxy.store.database import open_database
+from proxy.store.database import PAGE_BYTES, open_database
 from proxy.store.keys import create_key, set_keys_active
 from proxy.store.state import (
     check_owner,
@@ -41,7 +41,7 @@ def test_fastgates_own_file_is_known_in_the_middle_of_a_checkpoint(tmp_path: Pat
     open_database(path, create=True).close()
     # A checkpoint writes the first page, which says how many there are, before it appends the last.
     with path.open("r+b") as file:
-        file.truncate(path.stat().st_size - 4096)
+        file.truncate(path.stat().st_size - PAGE_BYTES)
     check_owner(path)
     with pytest.raises(DatabaseError, match="damaged"):
         open_database(path, create=False)

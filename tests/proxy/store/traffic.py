@@ -40,7 +40,7 @@ def requests(draw: st.DrawFn) -> Row:
         "path": draw(st.sampled_from(PATHS)),
         "ip_address": draw(st.sampled_from((None, "::1"))),
         "status_code": draw(maybe(st.sampled_from((200, 204, 302, 400, 429, 502, 599)))),
-        "error_message": draw(maybe(st.sampled_from(("client_abort", "upstream_timeout")))),
+        "error_message": draw(maybe(st.sampled_from(("client_abort", "upstream_timeout", "client_closed")))),
         "is_stream": draw(st.booleans()),
         "response_time_ms": draw(maybe(st.integers(0, 50) | st.integers(0, 10**7))),
         "first_response_time": None if ttfb_ms is None else began + timedelta(milliseconds=ttfb_ms),
@@ -74,7 +74,7 @@ def between(rows: Sequence[Row], since: datetime, until: datetime) -> list[Row]:
 
 
 def is_error(row: Row) -> bool:
-    return (row["status_code"] or 0) >= 400 or row["error_message"] is not None
+    return (row["status_code"] or 0) >= 400 or row["error_message"] not in (None, "client_closed")
 
 
 def is_in_flight(row: Row) -> bool:
