@@ -13,7 +13,7 @@ import errno
 import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
+from functools import cached_property, partial
 from typing import NamedTuple, Protocol
 
 from proxy.policy.model import Route
@@ -109,11 +109,18 @@ class WayKey(NamedTuple):
 class Way:
     """How connections are made for some routes, and the idle ones among them."""
 
-    def __init__(self, ways: Ways, key: WayKey, context: ssl.SSLContext) -> None:
+    def __init__(self, ways: Ways, key: WayKey, context: ssl.SSLContext | None) -> None:
         self.pool: IdlePool[Connection] = IdlePool()
         self._ways = ways
         self._key = key
-        self._context = context
+        self._own_context = context
+
+    @cached_property
+    def _context(self) -> ssl.SSLContext:
+        # Reading the system's authorities holds the event loop up for 40 ms: only for who speaks TLS.
+        return self._own_context or build_context(
+            verify=self._key.tls_verify, http2=self._key.http_version == "2"
+        )
 
     async def connect(self, backend: Backend) -> Connection:
         """Return a new connection; how long that may take is for the caller to say.
@@ -259,13 +266,16 @@ class Ways:
         self.answers: Recognised[KnownAnswer] = Recognised()
         self.connections: set[Connection] = set()
         self.proxy: EgressProxy | None = read_proxy(egress_proxy) if egress_proxy else None
-        self.proxy_context = build_context()
         self._ways: dict[WayKey, Way] = {}
+
+    @cached_property
+    def proxy_context(self) -> ssl.SSLContext:
+        return build_context()
 
     def find(self, route: Route) -> Way:
         """Return the way for a route; `UpstreamError` if its authorities cannot be read."""
         key = WayKey(route.http_version, route.tls_ca, identify_file(route.tls_ca), route.tls_verify)
-        way = self._ways.pop(key, None) or Way(self, key, load_context(route))
+        way = self._ways.pop(key, None) or Way(self, key, load_context(route) if route.tls_ca else None)
         self._ways[key] = way  # at the end, because it was used last
         if len(self._ways) > WAYS_MAX:
             # What is under way over it goes on; its connections are closed as they come back.
